@@ -44,9 +44,12 @@ class ValueWriter:
         NoExactForm
             It has no such form, or something in it.
         """
-        if type(value) is str:
-            self._count(len(value))
-        return value if type(value) in _AS_THEY_ARE else self._write(self, value)
+        kind = type(value)
+        if kind in _AS_THEY_ARE or (kind is int and _MIN_PLAIN <= value <= _MAX_PLAIN):
+            if kind is str and self._left is not None:
+                self._count(len(value))
+            return value
+        return self._write(self, value)
 
     def values(self, values: Iterable[Any]) -> list[Any]:
         """Return several values as JSON."""
@@ -95,3 +98,6 @@ class ValueReader:
 
 
 _AS_THEY_ARE = frozenset({type(None), bool, float, str})
+
+_MIN_PLAIN, _MAX_PLAIN = -(1 << 63), (1 << 63) - 1
+"""Integers that are written as they are without a look at their length."""
