@@ -7,7 +7,8 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.outcome import Attempt
-from taskinity_data.report.speed import measure_work, speed_up
+from taskinity_data.report.speed import speed_up
+from taskinity_data.run.ended_run import measure_work
 
 
 def _chunks(count, workers, *, seconds, cpu_s, process_cpu_s, processes=1, host="here"):

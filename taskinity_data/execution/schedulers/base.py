@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.chunks.sizing import TARGET_S
 from taskinity_data.errors import BindError, PlanError
-from taskinity_data.execution.worker.batches import run_items
-from taskinity_data.execution.worker.child_pool import ChildPool
+from taskinity_data.execution.worker.batches import ChildPool, run_items
 from taskinity_data.execution.worker.run_item import run_each
 from taskinity_data.execution.worker.thread_time import ThreadTime
 from taskinity_data.machine import limit_results

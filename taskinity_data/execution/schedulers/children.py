@@ -11,8 +11,7 @@ from taskinity_data.chunks.sizing import PROCESS_TARGET_S
 from taskinity_data.errors import BindError, SchedulerError, TooLargeToSend, WorkerDied
 from taskinity_data.execution.schedulers.base import QUEUED, Strategy
 from taskinity_data.execution.split_chunks import make_guard
-from taskinity_data.execution.worker.batches import run_items
-from taskinity_data.execution.worker.child_pool import ChildPool
+from taskinity_data.execution.worker.batches import ChildPool, run_items
 from taskinity_data.execution.worker.result_limit import NotSendable
 from taskinity_data.execution.worker.shipping import pack_job
 from taskinity_data.machine import limit_results

@@ -17,8 +17,7 @@ from taskinity_data.execution.schedulers.base import NotRun, Strategy, WorkerRow
 from taskinity_data.execution.schedulers.cluster_workers import ClusterWorkers
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
 from taskinity_data.execution.schedulers.worker_checks import pack_runner, query_each
-from taskinity_data.execution.worker.batches import close_on_worker
-from taskinity_data.execution.worker.child_pool import CLOSE_S
+from taskinity_data.execution.worker.batches import CLOSE_S, close_on_worker
 from taskinity_data.execution.worker.run_item import count_items
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
 from taskinity_data.machine import limit_results

@@ -1,7 +1,7 @@
 """A child process in which items run that may have to be stopped.
 
 A child that takes too long or too much memory is killed with all that it started; the thread that
-waited for it continues with another one, which `child_pool` starts.
+waited for it continues with another one, which `batches` starts.
 """
 
 from __future__ import annotations

@@ -11,14 +11,9 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.formats.csv.column_types.nullable import NullableColumn, nullable_floats
+from taskinity_data.formats.csv.fast import check_wide, has_wide_integers
 from taskinity_data.formats.csv.pandas_parser import PieceParser, parse_text
-from taskinity_data.formats.csv.unfit_values import (
-    check_floats,
-    check_floats_of,
-    check_wide,
-    has_wide_integers,
-    misfit,
-)
+from taskinity_data.formats.csv.unfit_values import check_floats, check_floats_of, misfit
 from taskinity_data.formats.reader import Misfit
 from taskinity_data.formats.schema import BOOLS, dtype_of_kind, is_nullable_integer
 

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import math
+import re
 from codecs import BOM_UTF8
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from taskinity_data.formats.csv.unfit_values import check_wide
 from taskinity_data.formats.reader import Misfit
-from taskinity_data.formats.schema import INT64_STOP, KINDS, arrow_schema, dtype_of_kind
+from taskinity_data.formats.schema import (
+    INT64_STOP,
+    KINDS,
+    Column,
+    arrow_schema,
+    dtype_of_kind,
+    fits_int64,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Sequence
 
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.csv.records.dialect import Dialect
-    from taskinity_data.formats.schema import Column
 
 __all__ = [
     "ENCODED",
     "MISSING",
     "are_regular",
     "can_be_fast",
+    "check_wide",
     "has_lone_return",
+    "has_wide_integers",
     "join_texts",
     "parse_fast",
     "split_first_rows",
@@ -340,4 +349,41 @@ def is_suspicious(values: pa.ChunkedArray, column: Column, options: CsvOptions) 
             check_wide(values, column, options)
         except Misfit:
             return True
+    return False
+
+
+def check_wide(texts: Any, column: Column, options: CsvOptions) -> None:
+    """Raise `Misfit` where an integer beyond int64 may change what the whole column is.
+
+    Parameters
+    ----------
+    texts : Series or ChunkedArray of str
+    """
+    thousands = options.per_chunk.get("thousands") or ""
+    array = pa.array(texts) if isinstance(texts, pd.Series) else texts
+    pattern = rf"^\s*[+-]?[0-9{re.escape(thousands)}]{{19,}}\s*$"
+    is_long = pc.fill_null(pc.match_substring_regex(array, pattern), fill_value=False)
+    for row in pc.indices_nonzero(is_long).to_pylist():
+        text = array[row].as_py()
+        if not fits_int64(text.replace(thousands, "") if thousands else text):
+            raise Misfit(
+                column,
+                row,
+                text,
+                column.kind,
+                "is an integer beyond int64, and what pandas makes of the column depends on where "
+                "it stands",
+            )
+
+
+def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
+    """Return whether an integer beyond int64 is among `texts`."""
+    array = pa.array(texts.astype(dtype_of_kind("str")))
+    if not pa.types.is_large_string(array.type) and not pa.types.is_string(array.type):
+        return False
+    is_long = pc.greater_equal(pc.binary_length(array), len(str(INT64_STOP)))
+    try:
+        check_wide(array.filter(is_long), Column(texts.name, "str", dtype_of_kind("str")), options)
+    except Misfit:
+        return True
     return False

@@ -14,11 +14,15 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
-from taskinity_data.formats.csv.fast import join_texts, split_first_rows, trim_to_records
+from taskinity_data.formats.csv.fast import (
+    has_wide_integers,
+    join_texts,
+    split_first_rows,
+    trim_to_records,
+)
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.rows import find_row_grains
-from taskinity_data.formats.csv.unfit_values import has_wide_integers
 from taskinity_data.formats.sampling import (
     find_ranges,
     map_ahead,

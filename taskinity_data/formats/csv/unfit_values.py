@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from taskinity_data.formats.csv.fast import check_wide
 from taskinity_data.formats.reader import Misfit
-from taskinity_data.formats.schema import INT64_STOP, Column, dtype_of_kind, fits_int64
+from taskinity_data.formats.schema import INT64_STOP
 
 if TYPE_CHECKING:
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.csv.pandas_parser import PieceParser
+    from taskinity_data.formats.schema import Column
 
-__all__ = ["check_floats", "check_floats_of", "check_wide", "has_wide_integers", "misfit"]
+__all__ = ["check_floats", "check_floats_of", "misfit"]
 
 NUMBERS = {"int64", "uint64", "float64"}
 
@@ -47,43 +47,6 @@ def check_missing(numbers: npt.NDArray[Any], column: Column, piece: PieceParser)
         row = int(unclear.argmax())
         why = "is one of na_values as a number, but not as it is written; add it as it stands"
         raise Misfit(column, row, str(texts.iloc[row]), "str", why)
-
-
-def check_wide(texts: Any, column: Column, options: CsvOptions) -> None:
-    """Raise `Misfit` where an integer beyond int64 may change what the whole column is.
-
-    Parameters
-    ----------
-    texts : Series or ChunkedArray of str
-    """
-    thousands = options.per_chunk.get("thousands") or ""
-    array = pa.array(texts) if isinstance(texts, pd.Series) else texts
-    pattern = rf"^\s*[+-]?[0-9{re.escape(thousands)}]{{19,}}\s*$"
-    is_long = pc.fill_null(pc.match_substring_regex(array, pattern), fill_value=False)
-    for row in pc.indices_nonzero(is_long).to_pylist():
-        text = array[row].as_py()
-        if not fits_int64(text.replace(thousands, "") if thousands else text):
-            raise Misfit(
-                column,
-                row,
-                text,
-                column.kind,
-                "is an integer beyond int64, and what pandas makes of the column depends on where "
-                "it stands",
-            )
-
-
-def has_wide_integers(texts: pd.Series, options: CsvOptions) -> bool:
-    """Return whether an integer beyond int64 is among `texts`."""
-    array = pa.array(texts.astype(dtype_of_kind("str")))
-    if not pa.types.is_large_string(array.type) and not pa.types.is_string(array.type):
-        return False
-    is_long = pc.greater_equal(pc.binary_length(array), len(str(INT64_STOP)))
-    try:
-        check_wide(array.filter(is_long), Column(texts.name, "str", dtype_of_kind("str")), options)
-    except Misfit:
-        return True
-    return False
 
 
 def check_floats(texts: pd.DataFrame, column: Column, options: CsvOptions) -> None:

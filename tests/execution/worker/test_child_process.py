@@ -18,9 +18,8 @@ from strategy_contract import StrategyContract
 
 import taskinity_data as td
 from taskinity_data import errors
-from taskinity_data.execution.worker import batches, child_main, child_pool
-from taskinity_data.execution.worker.batches import run_items
-from taskinity_data.execution.worker.child_pool import ChildPool
+from taskinity_data.execution.worker import batches, child_main
+from taskinity_data.execution.worker.batches import ChildPool, run_items
 from taskinity_data.execution.worker.child_process import describe_death
 from taskinity_data.execution.worker.deadline import Deadline
 from taskinity_data.execution.worker.job import Guard, Item, Job, Step
@@ -32,8 +31,7 @@ pytestmark = pytest.mark.thorough
 @pytest.fixture
 def nursery(monkeypatch):
     # On a slow machine children that are ended take longer than a batch may.
-    for module in (batches, child_pool):
-        monkeypatch.setattr(module, "MAX_BATCH_S", 600.0)
+    monkeypatch.setattr(batches, "MAX_BATCH_S", 600.0)
     made = ChildPool()
     yield made
     made.close()
@@ -173,7 +171,7 @@ def test_items_that_need_no_clock_of_their_own_travel_together(nursery):
 
 
 def test_after_a_death_among_several_those_that_would_begin_late_are_left_out(nursery, monkeypatch):
-    monkeypatch.setattr(child_pool, "MAX_BATCH_S", 0.0)
+    monkeypatch.setattr(batches, "MAX_BATCH_S", 0.0)
     (outcome,) = run_items(job_of(lambda x: x and os._exit(3)), guarded(0, 1, 0), nursery)
     assert outcome.status is Status.COMPLETED
 
@@ -250,8 +248,7 @@ def test_closing_ends_what_hangs_and_what_it_has_started(nursery, tmp_path):
 def test_a_child_ends_with_its_parent_and_by_itself(monkeypatch, tmp_path):
     code = (
         "import os, time\n"
-        "from taskinity_data.execution.worker.batches import run_items\n"
-        "from taskinity_data.execution.worker.child_pool import ChildPool\n"
+        "from taskinity_data.execution.worker.batches import ChildPool, run_items\n"
         "from taskinity_data.execution.worker.job import Guard, Item, Job, Step\n"
         "def tell(x):\n"
         f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"

@@ -7,8 +7,7 @@ import threading
 
 import pytest
 
-from taskinity_data.execution.worker.batches import run_items
-from taskinity_data.execution.worker.child_pool import ChildPool
+from taskinity_data.execution.worker.batches import ChildPool, run_items
 from taskinity_data.execution.worker.job import Item, Job, Step
 from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.outcome import Status

@@ -14,8 +14,7 @@ import psutil
 import pytest
 
 import taskinity_data as td
-from taskinity_data.execution.worker.batches import run_items
-from taskinity_data.execution.worker.child_pool import ChildPool
+from taskinity_data.execution.worker.batches import ChildPool, run_items
 from taskinity_data.execution.worker.job import Guard, Item, Job, Step
 from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.side_effects import Surroundings
