@@ -7,6 +7,7 @@
 # make docs         the documentation, as pages for a browser: build/docs/index.html
 # make bench        ordinary jobs beside Polars, DuckDB, pandas and Dask: benchmarks/RESULTS.md
 # make bench-large  how time and memory grow, skew, and what sizes of chunks cost
+# make bench-cluster  clusters that are far away or grow, beside Dask's own map; a thousand workers, simulated
 # make cluster-managers  installs what test-cluster needs, on Debian or Ubuntu
 # make cluster-matrix  more of test-cluster, and its table in docs/reliability.md
 # make test-lowest  the tests of `make test` against the oldest versions that pyproject.toml allows
@@ -127,6 +128,11 @@ bench: $(READY)
 .PHONY: bench-large
 bench-large: $(READY)
 	@$(BIN)/python benchmarks/bench_large.py
+
+.PHONY: bench-cluster
+bench-cluster: $(READY)
+	@$(BIN)/python benchmarks/cluster.py
+	@$(BIN)/python benchmarks/thousand_workers.py
 
 # Pins for everyone, from empty environments; to be run under Python 3.11 and committed.
 .PHONY: constraints
