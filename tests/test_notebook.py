@@ -91,11 +91,15 @@ def test_functions_of_cells_run_on_processes_and_a_changed_one_is_the_new_one(tm
 
 
 def texts_of(notebook):
-    """What each code cell says as plain text: what it prints, then its value."""
+    """What each code cell says as plain text: what it prints, then its value; no warnings."""
     said = []
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            outputs = [one for one in cell.outputs if one.output_type != "display_data"]
+            outputs = [
+                one
+                for one in cell.outputs
+                if one.output_type != "display_data" and one.get("name") != "stderr"
+            ]
             said.append("".join(one.get("text") or one.data["text/plain"] for one in outputs))
     return said
 

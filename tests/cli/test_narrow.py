@@ -61,8 +61,8 @@ def styles(text):
 
 
 @pytest.mark.thorough
-def test_no_color_means_no_bold_and_no_dim_either(folder):
+def test_no_color_means_no_colors_and_no_bold_either(folder):
     assert "1" in styles(in_terminal("demo", "--size", "1MB", "--workers", "1"))
-    assert "2" in styles(in_terminal(*RUN))
+    assert "32" in styles(in_terminal(*RUN))
     assert styles(in_terminal("demo", "--size", "1MB", "--workers", "1", NO_COLOR="1")) == []
     assert styles(in_terminal(*RUN, NO_COLOR="1")) == []

@@ -29,8 +29,9 @@ SILENCE_S = 60.0
 """How long a scheduler may take to say which workers it has: one that is stopped, or cut off where
 no one says so, never answers, and Dask itself would wait for ever."""
 
-_REMIND_S = 60.0
-"""How often a run that has no worker says that it waits for one."""
+_SLOW_S, _REMIND_S = 10.0, 60.0
+"""After how long a run that has no worker says that it waits for one, and how often from then on:
+a worker of a cluster on this machine is there in some seconds."""
 
 REFRESH_S = 2.0
 """How often the number of a cluster's workers is looked at: adaptive clusters act in seconds."""
@@ -209,12 +210,12 @@ class ClusterWorkers:
             self._reminded_s = -math.inf
         elif is_starting and self._wait_s is None:
             self._empty_since_s = now
-        if is_starting and now - self._reminded_s >= _REMIND_S:
-            is_first, self._reminded_s = math.isinf(self._reminded_s), now
-            waited = "" if is_first else f" for {now - self._waiting_since_s:.0f} s"
-            advice = "" if is_first else "; if none joins, see the workers' logs"
+        waited_s = now - self._waiting_since_s
+        if is_starting and waited_s >= _SLOW_S and now - self._reminded_s >= _REMIND_S:
+            self._reminded_s = now
             self._notices.append(
-                f"{self._name}: no worker{waited}, the cluster is starting {planned}{advice}"
+                f"{self._name}: no worker for {waited_s:.0f} s, the cluster is starting {planned}; "
+                "if none joins, see the workers' logs"
             )
         patience_s = WAIT_FOR_WORKERS_S if self._wait_s is None else self._wait_s
         if now - self._empty_since_s <= patience_s:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ __all__ = ["PROCESS_NBYTES", "open_strategy", "start_cluster"]
 
 _NAMES = ("synchronous", "threads", "processes")
 _PROTOCOLS = ("tcp://", "tls://", "ucx://", "ucxx://", "ws://", "wss://", "inproc://")
+
+_DASHBOARD_PORT = 8787
 
 _IGNORE_CTRL_C = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 """What each worker of ours runs first: a terminal's Ctrl-C goes to all processes, but it is the
@@ -126,11 +129,13 @@ def start_cluster(workers: int | None) -> LocalCluster:
     """
     from distributed import LocalCluster
 
+    with socket.socket() as probe:  # where Dask finds its port in use, it warns
+        is_free = probe.connect_ex(("127.0.0.1", _DASHBOARD_PORT)) != 0
     return LocalCluster(
         n_workers=workers or count_cores(),
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address="127.0.0.1:8787",
+        dashboard_address=f"127.0.0.1:{_DASHBOARD_PORT if is_free else 0}",
         worker_dashboard_address=None,
         # The run reports what workers die of.
         silence_logs=logging.CRITICAL,

@@ -99,11 +99,11 @@ def test_a_client_that_can_not_connect_is_closed_before_the_error_is_seen(secure
 
 
 def listening(processes):
-    """The addresses at which `processes` listen."""
+    """The addresses and ports at which `processes` listen."""
     # psutil 6 gave it another name.
     found = [getattr(one, "net_connections", None) or one.connections for one in processes]
     return {
-        connection.laddr.ip
+        (connection.laddr.ip, connection.laddr.port)
         for find in found
         for connection in find("inet")
         if connection.status == psutil.CONN_LISTEN
@@ -126,8 +126,10 @@ def test_child_processes_listen_nowhere(csv):
 
 
 def test_the_cluster_behind_a_dashboard_listens_on_loopback_alone(csv):
+    here = psutil.Process()
+    before = listening([here, *here.children(recursive=True)])
     with clusters.start_cluster(2) as cluster:
-        here = psutil.Process()
-        assert listening([here, *here.children(recursive=True)]) == {"127.0.0.1"}
+        now = listening([here, *here.children(recursive=True)])
+        assert {address for address, _ in now - before} == {"127.0.0.1"}
         run = td.process(csv, len, scheduler=cluster, progress=False)
         assert run.dashboard_link.startswith("http://127.0.0.1:")

@@ -75,7 +75,10 @@ def test_types_are_those_of_files_looked_at_one_by_one(
     assume(files)
 
     def kinds():
-        found = infer_columns(files, ["a", "b"], parsed, scan=scan)
+        try:
+            found = infer_columns(files, ["a", "b"], parsed, scan=scan)
+        except PlanError:  # of more values together there may be more to name
+            return "refused"
         return [(one.label, one.kind, one.dtype) for one in found.values()]
 
     together = outcome(kinds)
