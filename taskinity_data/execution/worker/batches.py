@@ -34,7 +34,7 @@ CLOSE_S = 10.0
 """How long the values of a run may take to be closed: longer than a transaction that is committed,
 and an end where it hangs."""
 
-_STARTS = 5
+_STARTS = 10
 """How often a child is started for the same items: some may be killed from outside meanwhile."""
 
 
