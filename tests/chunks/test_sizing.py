@@ -135,8 +135,8 @@ def test_the_rest_after_a_size_is_nothing_or_at_least_half_of_it(learner, left, 
 
 
 @given(learners(), sizes, sizes | st.none(), st.integers(0, 512))
-def test_a_batch_is_one_to_256_chunks(learner, nbytes, left, workers):
-    assert 1 <= learner.batch_size(nbytes, left, workers) <= 256
+def test_a_batch_has_a_chunk_at_least_and_a_limit(learner, nbytes, left, workers):
+    assert 1 <= learner.batch_size(nbytes, left, workers) <= 1024
 
 
 @given(st.lists(observations, max_size=200))
