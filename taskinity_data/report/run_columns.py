@@ -123,7 +123,7 @@ class LiveRun:
 
     @property
     def share(self) -> float | None:
-        """The completed share of all fan-outs that have begun, from 0 to 1; None if unknown."""
+        """The completed share of all fan-outs that have started, from 0 to 1; None if unknown."""
         fan_outs = self.fan_outs
         if not fan_outs or not all(task.total for task in fan_outs):
             return None

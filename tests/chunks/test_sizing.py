@@ -12,6 +12,7 @@ from simulate_sizing import MB, WORKERS, Workload, compare, fixed, learned, work
 
 from taskinity_data.chunks.size import fit_line
 from taskinity_data.chunks.sizing import (
+    BATCH_LIMIT,
     FLOOR_SHARES,
     PROCESS_TARGET_S,
     TARGET_S,
@@ -136,7 +137,7 @@ def test_the_rest_after_a_size_is_nothing_or_at_least_half_of_it(learner, left, 
 
 @given(learners(), sizes, sizes | st.none(), st.integers(0, 512))
 def test_a_batch_has_a_chunk_at_least_and_a_limit(learner, nbytes, left, workers):
-    assert 1 <= learner.batch_size(nbytes, left, workers) <= 1024
+    assert 1 <= learner.batch_size(nbytes, left, workers) <= BATCH_LIMIT
 
 
 @given(st.lists(observations, max_size=200))

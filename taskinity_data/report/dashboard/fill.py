@@ -186,7 +186,7 @@ def fill_strips(run: LiveRun) -> dict[str, Any]:
             _append(data, cell_of)
         left = edges[-1] / total * 100
         if left < 100:
-            _append(data, (label, left, 100.0, tone_of("PENDING").fill, 0.25, "", "not begun"))
+            _append(data, (label, left, 100.0, tone_of("PENDING").fill, 0.25, "", "not started"))
     return data
 
 
