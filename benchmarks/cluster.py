@@ -152,10 +152,12 @@ def noop(ways: list[str]) -> None:
             print(f"noop  {way:15} {1e6 * seconds / len(values):6.0f} µs an item", flush=True)
 
 
+MEASUREMENTS = {"far": far, "grow": grow, "noop": noop}
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", nargs="*", choices=["far", "grow", "noop"], default=[])
+    parser.add_argument("what", nargs="*", choices=[*MEASUREMENTS, []], help="all without any")
     parser.add_argument("--rounds", type=int, default=1)
     parsed = parser.parse_args()
-    for name in parsed.what or ["far", "grow", "noop"]:
-        {"far": far, "grow": grow, "noop": noop}[name](["Client.map", "Taskinity"] * parsed.rounds)
+    for name in parsed.what or MEASUREMENTS:
+        MEASUREMENTS[name](["Client.map", "Taskinity"] * parsed.rounds)
