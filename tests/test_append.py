@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import taskinity_data as td
-from taskinity_data.errors import PlanError
+from taskinity_data.errors import PlanError, ReadError
 
 URL = "memory://bucket/out"
 
@@ -232,25 +232,6 @@ def test_an_output_of_an_earlier_version_is_appended_to_with_a_warning_alone(gro
     assert append("in/1.csv", output=target, allow_repeated=True).notices == ()
 
 
-def unflatten(target):
-    """Give what was appended a directory of its own, as earlier versions did."""
-    told = json.loads((target / "_manifest.json").read_text())
-    parts, added = told.pop("parts"), told.pop("added", [])
-    del told["whole"]
-    runs = {0: told | {"parts": []}}
-    runs |= {facts.pop("batch"): told | {"parts": [], "meta": facts} for facts in added}
-    for part in parts:
-        below, file = os.path.split(part["path"])
-        first, _, name = file.removeprefix("part-batch-").partition("-")
-        batch = int(first) if file.startswith("part-batch-") else 0
-        folder = target / (f"part-batch-{batch:05}-0123456789ab" if batch else "")
-        (folder / below).mkdir(parents=True, exist_ok=True)
-        path = os.path.join(below, f"part-{name}") if batch else part["path"]
-        (target / part["path"]).rename(folder / path)
-        runs[batch]["parts"].append(part | {"path": path})
-        (folder / "_manifest.json").write_text(json.dumps(runs[batch]))
-
-
 def test_all_parts_lie_beside_each_other(ground):
     for night in range(1, 13):
         put(str(night))
@@ -269,25 +250,21 @@ def test_all_parts_lie_beside_each_other(ground):
     assert told["rows"] == len(expected)
 
 
-@pytest.mark.parametrize("partition_by", [None, "year"])
-def test_directories_of_batches_of_earlier_versions_are_read_and_added_to(ground, partition_by):
-    options = {"only_new": True} | ({"partition_by": partition_by} if partition_by else {})
-    for night in (1, 2, 3):
-        put(str(night))
-        append(**options)
-    target = ground / "out"
-    unflatten(target)
-    assert len(list(target.glob("part-batch-*/"))) == 2
-    assert sorted(numbers()) == every(1, 2, 3)
-    assert append(**options).output.rows == 0
-    put("4")
-    append(**options)
-    assert not list(target.glob("part-batch-*/"))
-    parts = sorted(target.glob("**/*.parquet"))
-    found = pd.concat(map(pd.read_parquet, parts)).n.tolist()
-    assert sorted(found) == sorted(numbers()) == every(1, 2, 3, 4)
-    if partition_by is None:
-        assert found == numbers() == every(1, 2, 3, 4)
+@pytest.mark.parametrize("target", ["out", URL])
+def test_batches_with_manifests_of_their_own_are_refused(ground, target):
+    put("1")
+    append(output=target)
+    system, folder = fsspec.url_to_fs(target)
+    text = system.cat(f"{folder}/_manifest.json")
+    system.makedirs(f"{folder}/part-batch-00001-0123456789ab", exist_ok=True)
+    system.pipe_file(f"{folder}/part-batch-00001-0123456789ab/_manifest.json", text)
+    put("2")
+    for options in ({}, {"if_exists": "overwrite", "only_new": False}):
+        with pytest.raises(ReadError, match="an earlier version has appended to it"):
+            append(**{"output": target, "only_new": True} | options)
+    if target == URL:
+        with pytest.raises(ReadError, match="write the dataset again"):
+            td.open_dataset(target)
 
 
 @pytest.mark.parametrize("target", ["out", URL])

@@ -15,15 +15,12 @@ from taskinity_data.output.staging import digest_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import pyarrow as pa
-
     from taskinity_data.output.manifest import Manifest, StoredPart
     from taskinity_data.output.parts import Part
 
 __all__ = [
     "ALL_DONE",
     "RETYPED",
-    "Around",
     "CommittedError",
     "Earlier",
     "KeptParts",
@@ -101,82 +98,77 @@ class Earlier:
         )
 
 
-@dataclass(frozen=True)
-class Around:
-    """A manifest of several runs, with room for one of them.
+class Mending:
+    """What one run has committed: its parts, each given out once, and their place among others'.
+
+    Parameters
+    ----------
+    whole : Manifest
+        Of all that stands there.
+    number : int
+        Of the run: 0 is the first, whose facts are `meta`, the others' are `added`.
+    first, end : int
+        Which parts are that run's.
+    bring : callable
+        (stored part, name) -> the name under which a commit finds it; `name` is where it was
+        staged once.
 
     Attributes
     ----------
-    whole : Manifest
-    number : int
-        Of the run: 0 is the first, whose facts are `meta`, the others' are `added`.
-    before, after : tuple of StoredPart
-        What is not that run's.
+    parts : tuple of StoredPart
+        Those of that run.
+    others : sequence of dict
+        The facts of the other runs whose parts stand there.
+    expected : pyarrow.Schema or None
+        That of the dataset which the run had added to.
     """
 
-    whole: Manifest
-    number: int
-    before: tuple[StoredPart, ...]
-    after: tuple[StoredPart, ...]
+    def __init__(
+        self,
+        whole: Manifest,
+        number: int,
+        first: int,
+        end: int,
+        bring: Callable[[StoredPart, str], str],
+    ) -> None:
+        self.parts = whole.parts[first:end]
+        self.others = (*whole.metas[:number], *whole.metas[number + 1 :])
+        self.expected = whole.schema if number else None
+        self._whole, self._number, self._first, self._end = whole, number, first, end
+        self._meta, self._bring = whole.metas[number], bring
+        self._left: dict[tuple[str, str], list[StoredPart]] = {}
+        before = self._meta.get(RETYPED, {})
+        for part in self.parts:
+            key = os.path.dirname(part.path), before.get(part.path, part.checksum)
+            self._left.setdefault(key, []).append(part)
+
+    @property
+    def is_added(self) -> bool:
+        """Whether the run had added to a dataset."""
+        return self._number > 0
 
     def put(self, manifest: Manifest) -> Manifest:
-        """Return all with `manifest` in its place.
+        """Return the manifest of all, with `manifest` in the place of the run's parts.
 
         Raises
         ------
         SchemaError
             Columns or types differ.
         """
-        metas = [self.whole.meta, *self.whole.added]
-        metas[self.number] = manifest.meta
+        metas = list(self._whole.metas)
+        metas[self._number] = manifest.meta
         schema = manifest.schema
         if len(metas) > 1:
             # The dataset's own hold: files of others can't take a type any more.
-            schema = self.whole.joined(manifest).schema
-        parts = (*self.before, *manifest.parts, *self.after)
+            schema = self._whole.joined(manifest).schema
+        before, after = self._whole.parts[: self._first], self._whole.parts[self._end :]
+        parts = (*before, *manifest.parts, *after)
         return replace(manifest, schema=schema, parts=parts, meta=metas[0], added=tuple(metas[1:]))
-
-
-class Mending:
-    """The parts that one run has committed, each given out once.
-
-    Parameters
-    ----------
-    manifest : Manifest
-        Of that run's parts alone.
-    bring : callable
-        (stored part, name) -> the name under which a commit finds it; `name` is where it was
-        staged once.
-    expected : pyarrow.Schema or None
-        That of the dataset which the run had added to.
-    is_added : bool
-        Whether there is such a dataset.
-    others : sequence of dict
-        The facts of the other runs whose parts stand there.
-    """
-
-    def __init__(
-        self,
-        manifest: Manifest,
-        bring: Callable[[StoredPart, str], str],
-        *,
-        expected: pa.Schema | None = None,
-        is_added: bool = False,
-        others: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
-        self.manifest, self.expected, self.is_added = manifest, expected, is_added
-        self.others = others
-        self._bring = bring
-        self._left: dict[tuple[str, str], list[StoredPart]] = {}
-        before = manifest.meta.get(RETYPED, {})
-        for part in manifest.parts:
-            key = os.path.dirname(part.path), before.get(part.path, part.checksum)
-            self._left.setdefault(key, []).append(part)
 
     @property
     def inputs(self) -> Sequence[Mapping[str, Any]]:
         """The files of which rows stand in it, as the manifest lists them."""
-        return tuple(self.manifest.meta.get("inputs", ()))
+        return tuple(self._meta.get("inputs", ()))
 
     def reclaim(self, part: Part) -> Part | None:
         """Return `part` with its files as they stand, None if one is not there as it was written.
@@ -200,7 +192,7 @@ class Mending:
             for file, part_there in zip(part.files, stored, strict=True)
         ]
         has_types = any(file.checksum != file.written for file in files)
-        schema = self.manifest.schema if has_types else part.schema
+        schema = self._whole.schema if has_types else part.schema
         return replace(part, schema=schema, files=tuple(files))
 
 

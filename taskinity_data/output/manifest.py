@@ -1,7 +1,6 @@
 """Describes a directory of parts: ``_manifest.json``.
 
-It lists all that was appended, too; in outputs of earlier versions on a disk each run that appended
-has a directory and a manifest of its own.
+It lists all that was appended, too.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ import base64
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from taskinity_data.errors import ReadError
 from taskinity_data.output.common_schema import CommonSchema
-from taskinity_data.sources.written import BATCH, MANIFEST
+from taskinity_data.sources.written import BATCH, MANIFEST, refuse_batches
 
 __all__ = [
     "BATCH",
@@ -25,8 +25,6 @@ __all__ = [
     "Manifest",
     "StoredPart",
     "batch_of",
-    "join_batch",
-    "list_batches",
     "parse_manifest",
     "read_manifest",
 ]
@@ -77,8 +75,6 @@ class Manifest:
         and in a store ``runs``.
     added : tuple of dict
         The same of each run that has added parts since.
-    is_whole : bool
-        Whether it lists all that was appended, too; False where each batch has a manifest.
     """
 
     format: str
@@ -87,7 +83,6 @@ class Manifest:
     parts: tuple[StoredPart, ...]
     meta: dict[str, Any] = field(default_factory=dict)
     added: tuple[dict[str, Any], ...] = ()
-    is_whole: bool = False
 
     @property
     def rows(self) -> int:
@@ -140,8 +135,6 @@ class Manifest:
         }
         if self.added:
             fields["added"] = list(self.added)
-        if self.is_whole:
-            fields["whole"] = True
         return json.dumps(fields, indent=1, allow_nan=False) + "\n"
 
     @classmethod
@@ -158,56 +151,32 @@ class Manifest:
             tuple(StoredPart(**part) for part in fields["parts"]),
             fields["meta"],
             tuple(fields.get("added", ())),
-            bool(fields.get("whole", False)),
         )
 
 
 def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
-    """Return the manifest of `directory`, with the parts of all that was appended.
-
-    Parameters
-    ----------
-    directory : path
-
-    Returns
-    -------
-    Manifest
-        `meta` is that of the first commit, `added` that of later ones.
+    """Return the manifest of `directory`.
 
     Raises
     ------
     FileNotFoundError
         There is none.
     ReadError
-        One can't be understood.
+        It is none of a written dataset, or an earlier version has appended to the dataset.
     """
-    whole = _read_one(os.path.join(directory, MANIFEST))
-    for batch in () if whole.is_whole else list_batches(directory):
-        whole = join_batch(whole, batch, _read_one(os.path.join(directory, batch, MANIFEST)))
-    return whole
-
-
-def join_batch(whole: Manifest, batch: str, added: Manifest) -> Manifest:
-    """Return `whole` with what an earlier version appended, in the directory `batch`."""
-    parts = tuple(replace(part, path=f"{batch}/{part.path}") for part in added.parts)
-    meta = {**added.meta, BATCH_NUMBER: batch_of(batch)}
-    return whole.joined(replace(added, parts=parts, meta=meta))
+    path = os.path.join(directory, MANIFEST)
+    with open(path, "rb") as file:
+        manifest = parse_manifest(file.read(), path)
+    within = Path(directory).glob(f"*/{MANIFEST}")
+    refuse_batches(os.fspath(directory), (f"{path.parent.name}/{MANIFEST}" for path in within))
+    return manifest
 
 
 def batch_of(path: str) -> int:
-    """Return the number of the batch that the path of a part, or a directory, shows; 0: none."""
-    name = next((name for name in path.split("/") if name.startswith(BATCH)), "")
+    """Return the number of the batch that the path of a part shows; 0: none."""
+    name = path.rpartition("/")[2]
     digits = name.removeprefix(BATCH).partition("-")[0]
-    return int(digits) if digits.isdecimal() else 0
-
-
-def list_batches(directory: str | os.PathLike[str]) -> list[str]:
-    """Return the directories of what was appended, first one first."""
-    return sorted(
-        entry.name
-        for entry in os.scandir(directory)
-        if entry.name.startswith(BATCH) and entry.is_dir()
-    )
+    return int(digits) if name.startswith(BATCH) and digits.isdecimal() else 0
 
 
 def parse_manifest(text: bytes, path: str) -> Manifest:
@@ -220,11 +189,6 @@ def parse_manifest(text: bytes, path: str) -> Manifest:
             "into another directory",
             path=path,
         ) from error
-
-
-def _read_one(path: str) -> Manifest:
-    with open(path, "rb") as file:
-        return parse_manifest(file.read(), path)
 
 
 def _encode(schema: pa.Schema) -> str:

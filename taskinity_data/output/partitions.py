@@ -7,9 +7,8 @@ readers would not read back is reported.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -17,14 +16,13 @@ from taskinity_data.errors import PlanError, SchemaError
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "NULL",
     "check_columns",
     "check_partition_by",
     "empty_directory",
-    "find_misread",
     "split_rows",
 ]
 
@@ -34,14 +32,6 @@ _NAME_NBYTES = 255
 """The longest name of a directory on Linux's and macOS's file systems."""
 
 _BAD_NAME = re.compile(r"[_.].*|.*[/=%\\\x00-\x1f\x7f].*|", re.DOTALL)
-_MISREAD = (
-    re.compile(r"-?[0-9]+|0[xX][0-9a-fA-F]+"),  # pandas, DuckDB
-    re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf|NaN"),  # polars
-    re.compile(r"true|false", re.IGNORECASE),  # polars
-)
-"""What readers take a column's texts for where all are of one kind."""
-
-_PLAIN_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 _GROUP = "group of the row"
 
 
@@ -124,37 +114,6 @@ def empty_directory(schema: pa.Schema, partition_by: Sequence[str]) -> str:
         for kind in kinds
     ]
     return "/".join(f"{name}={text}" for name, text in zip(partition_by, texts, strict=True))
-
-
-def find_misread(schema: pa.Schema, directories: Iterable[str]) -> dict[str, str]:
-    """Return columns of texts that other readers would take for something else (``007`` for 7).
-
-    Parameters
-    ----------
-    schema : pyarrow.Schema
-        With the columns that directories are named by.
-    directories : iterable of str
-        Of the whole dataset: a column is read as numbers or bools if all of its texts look so.
-
-    Returns
-    -------
-    dict of str to str
-        One such text of each column.
-    """
-    texts: dict[str, set[str]] = defaultdict(set)
-    for directory in directories:
-        for name, equals, text in (segment.partition("=") for segment in directory.split("/")):
-            # What was appended has a directory of its own above.
-            if not equals or text == NULL:
-                continue
-            if pa.types.is_large_string(_value_type(schema.field(name).type)):
-                texts[name].add(unquote(text))
-    misread = {}
-    for name, texts_found in texts.items():
-        changed = sorted(text for text in texts_found if not _PLAIN_NUMBER.fullmatch(text))
-        if changed and any(all(map(kind.fullmatch, texts_found)) for kind in _MISREAD):
-            misread[name] = changed[0]
-    return misread
 
 
 def check_columns(partition_by: Sequence[str], names: Sequence[str], label: str) -> None:

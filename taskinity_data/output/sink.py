@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from taskinity_data.output.complete import Earlier, Mending
     from taskinity_data.output.manifest import StoredPart
     from taskinity_data.output.parts import Part
-    from taskinity_data.output.target import Target
+    from taskinity_data.output.store.target import StoreTarget
 
 __all__ = ["IF_EXISTS", "Sink", "is_in_store", "open_sink", "read_facts"]
 
@@ -56,7 +56,11 @@ class Sink:
     """
 
     def __init__(
-        self, target: Target, writer: PartWriter, if_exists: str, existing: Manifest | None
+        self,
+        target: LocalTarget | StoreTarget,
+        writer: PartWriter,
+        if_exists: str,
+        existing: Manifest | None,
     ) -> None:
         self.target = target.shown
         self.writer = writer
@@ -300,7 +304,7 @@ def is_in_store(target: Any) -> bool:
     return scheme is not None and scheme.group(1).lower() != "file"
 
 
-def _open_target(output: Any, options: Mapping[str, Any]) -> Target:
+def _open_target(output: Any, options: Mapping[str, Any]) -> LocalTarget | StoreTarget:
     if not isinstance(output, (str, os.PathLike)):
         raise PlanError(f"output={output!r} is not a path; name a directory")
     text = os.fsdecode(output)

@@ -29,10 +29,6 @@ __all__ = [
 
 _ONE_KIND = ("string", "bytes", "integer", "floating", "boolean", "datetime64", "timedelta64")
 
-_PLAIN = {str, bytes, bool, int, float, dt.date, dt.timedelta}
-
-_MISSING, _COMPARED, _CHANGED = "missing", "compared", "changed"
-
 
 def find_changed(frame: pd.DataFrame, table: pa.Table) -> tuple[Any, pd.Series[Any]] | None:
     """Return the first column or index level with a value that `table` has another for, or None.
@@ -79,42 +75,7 @@ def list_columns(frame: pd.DataFrame) -> Iterator[tuple[Any, pd.Series[Any]]]:
 def _is_same(values: pd.Series[Any], read: Callable[[], list[Any]]) -> bool:
     if not is_object_dtype(values.dtype) or infer_dtype(values, skipna=True) in _ONE_KIND:
         return True
-    # To compare each value costs more than to write it: where all are of a kind, none is bent.
-    kinds = {_name_kind(value) for value in _flatten(values)} - {_MISSING}
-    if _CHANGED in kinds:
-        return False
-    is_of_a_kind = len(kinds) < 2 and _COMPARED not in kinds
-    return is_of_a_kind or _are_same(values, read())
-
-
-def _flatten(values: Iterable[Any]) -> Iterator[Any]:
-    for value in values:
-        if isinstance(value, (list, tuple, set, frozenset)) or _is_of_objects(value):
-            yield from _flatten(value)
-        else:
-            yield value
-
-
-def _is_of_objects(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype == object
-
-
-def _name_kind(value: Any) -> Any:
-    """Return a kind: values of one kind are in one Arrow column unchanged, or not at all."""
-    kind = type(value)
-    if kind in _PLAIN:
-        return kind
-    if kind in (dt.datetime, pd.Timestamp) and not getattr(value, "nanosecond", 0):
-        zone = value.tzinfo
-        # Not by its hash: some zones have none.
-        return id(zone) if zone is None or _name_zone(zone) else _COMPARED
-    if kind is dt.time and value.tzinfo is None:
-        return kind
-    if kind is Decimal:
-        return _CHANGED if value.is_nan() else kind
-    if kind is np.ndarray:  # of no objects: Arrow takes numbers as they are, or not at all
-        return kind
-    return _MISSING if _is_missing(value) else _COMPARED
+    return _are_same(values, read())
 
 
 def _are_same(old: Iterable[Any], new: Iterable[Any]) -> bool:

@@ -18,7 +18,6 @@ from taskinity_data.flow.stages import FanOutStage, Stage
 from taskinity_data.outcome import Status
 from taskinity_data.output.complete import CommittedError, Earlier, KeptParts
 from taskinity_data.output.inputs import FINGERPRINTS, InputRules, describe_input
-from taskinity_data.output.partitions import find_misread
 from taskinity_data.output.sink import is_in_store, open_sink
 from taskinity_data.run.journal import open_journal
 from taskinity_data.run.output_options import choose_files, is_in_memory
@@ -122,8 +121,8 @@ class RunOutput:
         if outcome.output is not None:
             self._sink.check(outcome.output)
 
-    def commit(self, flow: Flow, driver: Driver, run_id: str, say: Callable[[str], None]) -> None:
-        """Make all parts visible, in chunk order, and say what other readers may misread.
+    def commit(self, flow: Flow, driver: Driver, run_id: str) -> None:
+        """Make all parts visible, in chunk order.
 
         Where no input is new the target stays as it is.
         """
@@ -154,15 +153,6 @@ class RunOutput:
         )
         self.written = Output(self._path, len(manifest.parts), manifest.rows, manifest.nbytes)
         self._kept_parts.remove()
-        if manifest.schema is not None and manifest.partition_by:
-            folders = {os.path.dirname(part.path) for part in manifest.parts}
-            for name, text in find_misread(manifest.schema, folders).items():
-                say(
-                    f"partition_by: column {name!r} holds texts such as {text!r}, which other "
-                    "readers take for numbers or bools unless their options say otherwise (pandas: "
-                    "partitioning=, DuckDB: hive_types=, polars: hive_schema=); td.open_dataset "
-                    "reads texts"
-                )
 
     def adopt(self, part: Any) -> Any:
         """Return a part of an earlier run for this one; None where it is not there as it was."""

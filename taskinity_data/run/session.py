@@ -234,7 +234,7 @@ class RunSession:
         if self._sink is None:
             return
         try:
-            self._sink.commit(self._flow, driver, self.journal.run_id, self._notices)
+            self._sink.commit(self._flow, driver, self.journal.run_id)
         except (TaskinityDataError, OSError) as error:
             driver.fail(f"the output can't be committed: {error}", error)
 

@@ -34,7 +34,10 @@ __all__ = [
 MANIFEST = "_manifest.json"
 
 BATCH = "part-batch-"
-"""What directories of appended parts begin with: sorted behind ``part-0``, their rows come last."""
+"""What appended parts begin with: sorted behind ``part-0``, their rows come last."""
+
+_OLD_BATCH = re.compile(rf"{BATCH}[^/]*/{re.escape(MANIFEST)}")
+"""What the first versions wrote for each run that appended, in a directory of its parts."""
 
 MARKERS = "_writing"
 """The directory below the target in which each run that writes there has a file."""
@@ -69,7 +72,7 @@ def list_committed(store: Store, directory: str, infos: Mapping[str, Any]) -> li
         A run has written here and has not committed, or committed no file; a file that the
         manifest lists is gone or of another size.
     ReadError
-        The manifest can't be understood.
+        The manifest can't be understood, or does not list what an earlier version has appended.
     """
     base = directory.rstrip("/")
     shown = store.show(base)
@@ -78,9 +81,7 @@ def list_committed(store: Store, directory: str, infos: Mapping[str, Any]) -> li
         _refuse_uncommitted(shown, base, infos)
         return None
     names = _resolve(base, manifest)
-    if not manifest.get("whole"):
-        for batch in sorted(_find_batches(base, infos)):
-            names |= _resolve(batch, _read(store, f"{batch}/{MANIFEST}", infos) or {})
+    refuse_batches(shown, (name.removeprefix(f"{base}/") for name in infos))
     if not names:
         raise SourceNotFound(f"{shown}: the run that wrote it committed no rows, and so no file")
     for name, nbytes in names.items():
@@ -88,6 +89,26 @@ def list_committed(store: Store, directory: str, infos: Mapping[str, Any]) -> li
         if info is None or info.get("size") not in (None, nbytes):
             raise _describe_lost(store.show(name), None if info is None else info["size"], nbytes)
     return list(names)
+
+
+def refuse_batches(shown: str, names: Iterable[str]) -> None:
+    """Raise `ReadError` where parts of a dataset are listed by manifests of batches alone.
+
+    Parameters
+    ----------
+    shown : str
+        The dataset's directory.
+    names : iterable of str
+        Files in it, by names relative to it.
+    """
+    batch = next(filter(_OLD_BATCH.fullmatch, names), None)
+    if batch is not None:
+        raise ReadError(
+            f"{shown}: an earlier version has appended to it, with a manifest of its own in "
+            f"{batch}, which is not read any more; write the dataset again from its sources, or "
+            f"read its part files without {MANIFEST} and write those",
+            path=shown,
+        )
 
 
 def check_listed(directory: str, below: str | None = None) -> None:
@@ -253,14 +274,6 @@ def _understand(data: bytes, path: str) -> dict[str, Any] | None:
 
 def _resolve(base: str, manifest: Mapping[str, Any]) -> dict[str, int]:
     return {f"{base}/{part['path']}": part["nbytes"] for part in manifest.get("parts", ())}
-
-
-def _find_batches(base: str, infos: Mapping[str, Any]) -> set[str]:
-    """Return the directories that were appended on a disk, and copied here since."""
-    start = f"{base}/{BATCH}"
-    ends = f"/{MANIFEST}"
-    names = (name.removesuffix(ends) for name in infos if name.endswith(ends))
-    return {name for name in names if name.startswith(start) and "/" not in name[len(base) + 1 :]}
 
 
 def _refuse_uncommitted(shown: str, base: str, infos: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ import warnings
 import dask.dataframe as dd
 import duckdb
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
@@ -212,23 +211,10 @@ def test_dask_reads_a_dataset_without_rows(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("texts", "is_told"),
-    [
-        (["007", "8"], True),
-        (["1.0"], True),
-        (["1e5", "7"], True),
-        ([".5", None], True),
-        (["true", "False"], True),
-        (["1.50", "x"], False),
-        (["true", "1"], False),
-        (["+1x"], False),
-        (["a", "nan"], False),
-    ],
+    "texts",
+    [["1.0"], ["1e5", "7"], [".5", None], ["true", "False"], ["1.50", "x"], ["+1x"], ["a", "nan"]],
 )
-def test_texts_that_polars_takes_for_something_else_are_told_of(tmp_path, texts, is_told):
+def test_texts_that_others_take_for_something_else_come_back_as_texts(tmp_path, texts):
     table = pa.table({"key": pa.array(texts), "n": range(len(texts))})
-    done = td.process(table, output=tmp_path / "out", partition_by="key", progress=False)
-    assert any("'key' holds texts such as" in one for one in done.notices) == is_told
-    read = pl.scan_parquet(tmp_path / "out/**/*.parquet", hive_partitioning=True).collect()
-    assert (read.schema["key"] != pl.String) == is_told
+    _write(tmp_path / "out", table, "key")
     assert _pairs(_read_ours(tmp_path / "out")) == _pairs(table)

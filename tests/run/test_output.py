@@ -391,13 +391,12 @@ def test_passwords_of_a_url_stand_nowhere(memory, monkeypatch):
 
 
 @pytest.mark.parametrize("way", ["pandas", "duckdb", "polars"])
-def test_directories_of_digits_are_told_of_and_read_as_texts_as_the_design_says(tmp_path, way):
+def test_directories_of_digits_are_read_as_texts_as_the_design_says(tmp_path, way):
     text = (Path(__file__).parents[2] / "docs" / "design" / "output.md").read_text()
     (code,) = re.findall(f"<!-- texts with {way} -->\n```python\n(.*?)```", text, re.DOTALL)
     frame = pd.DataFrame({"code": pd.Series(["007", "12", "007"], dtype="str"), "n": range(3)})
     results = str(tmp_path / "results")
-    done = td.process(frame, output=results, partition_by="code", progress=False)
-    assert [one for one in done.notices if "'code' holds texts such as '007'" in one]
+    td.process(frame, output=results, partition_by="code", progress=False)
     names = {"results": results}
     exec(code, names)
     found = names["frame"] if way != "polars" else names["frame"].to_pandas()

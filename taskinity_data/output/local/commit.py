@@ -31,7 +31,7 @@ from taskinity_data.output.parts import check_nbytes, lacks_types, retype
 from taskinity_data.output.staging import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from taskinity_data.output.local.work_place import WorkPlace
     from taskinity_data.output.manifest import Manifest
@@ -142,32 +142,27 @@ def publish_new(work: WorkPlace) -> None:
     sync_directory(os.path.dirname(work.target))
 
 
-def carry_over(work: WorkPlace, names: Mapping[str, str], left_out: Collection[str]) -> None:
+def carry_over(work: WorkPlace, left_out: Collection[str]) -> None:
     """Give all that the target holds a second name in `final`, which is to take its place.
 
     Parameters
     ----------
     work : WorkPlace
-    names : mapping
-        The new names of files, relative to the target, by the old ones; others keep theirs.
     left_out : collection of str
-        Files that are not to be there. Manifests are not, either.
+        Files that are not to be there, relative to the target. Its manifest is not, either.
     """
     shutil.copystat(work.target, work.final)
     for parent, directories, files in os.walk(work.target):
         below = os.path.relpath(parent, work.target)
-        is_ours = below == os.curdir or below.startswith(BATCH)
         entries = [
             *files,
             *(directory for directory in directories if Path(parent, directory).is_symlink()),
         ]
-        for name in entries:
-            old = os.path.normpath(os.path.join(below, name))
-            if old in left_out or (is_ours and name == MANIFEST):
-                continue
-            new = names.get(old, old)
-            make_directories(work.final, os.path.dirname(new))
-            link(os.path.join(work.target, old), os.path.join(work.final, new))
+        for entry in entries:
+            name = os.path.normpath(os.path.join(below, entry))
+            if name not in left_out and name != MANIFEST:
+                make_directories(work.final, os.path.dirname(name))
+                link(os.path.join(work.target, name), os.path.join(work.final, name))
 
 
 def publish_over(work: WorkPlace) -> None:

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.disk import link
 from taskinity_data.errors import PlanError
-from taskinity_data.output.complete import Around, Mending
+from taskinity_data.output.complete import Mending
 from taskinity_data.output.existing import check_all_ours, check_all_there, check_allowed
 from taskinity_data.output.local import commit as steps
 from taskinity_data.output.local.work_place import enter
 from taskinity_data.output.manifest import (
-    BATCH,
     BATCH_NUMBER,
     MANIFEST,
     batch_of,
-    list_batches,
     read_manifest,
 )
 from taskinity_data.output.staging import LocalStaging, digest_file
@@ -37,12 +35,23 @@ __all__ = ["LocalTarget", "find_directory"]
 
 
 class LocalTarget:
-    """A directory that is locked for one run; see `Target`.
+    """A directory that is locked for one run, and how it becomes what the run wrote.
 
     Parameters
     ----------
     path : str
         As `find_directory` gives it.
+
+    Attributes
+    ----------
+    shown : str
+        Its name, for messages; of a store without secrets.
+    is_in_process : bool
+        Whether only threads of this process can write to it.
+    staging : Staging
+        Takes the files of parts; known from `look` on.
+    mending : Mending or None
+        What a run that goes on has committed, which the next commit takes the place of.
     """
 
     is_in_process = False
@@ -51,12 +60,13 @@ class LocalTarget:
         self.shown = path
         self._work = enter(path)
         self._batch = 0  # how many runs have added parts before
-        self._around: Around | None = None
         self.staging = LocalStaging(self._work.parts)
         self.mending: Mending | None = None
 
     def look(self, if_exists: str, earlier: Earlier | None = None) -> Manifest | None:
         """Remove what dead runs left; the manifest of what stands there, None where nothing does.
+
+        What `earlier` has committed is looked for first, and becomes `mending`.
 
         Raises
         ------
@@ -69,9 +79,10 @@ class LocalTarget:
         self.staging = LocalStaging(self._work.parts, self._work.mode)
         path = self.shown
         if earlier is not None:
-            self.mending = self._find_earlier(earlier)
-            if self.mending is not None:
-                return self.mending.manifest
+            committed = self._find_earlier(earlier)
+            if committed is not None:
+                existing, self.mending = committed
+                return existing
             earlier.check_there(path)
         if not _has_entries(path):
             return None
@@ -94,39 +105,29 @@ class LocalTarget:
             self._batch = max(meta.get(BATCH_NUMBER, 0) for meta in existing.metas) + 1
         return existing
 
-    def _find_earlier(self, earlier: Earlier) -> Mending | None:
+    def _find_earlier(self, earlier: Earlier) -> tuple[Manifest, Mending] | None:
         """Return what `earlier` has committed, after every file was found unchanged."""
         path = self.shown
         if not os.path.isfile(os.path.join(path, MANIFEST)):
             return None
         manifest = read_manifest(path)
-        metas = manifest.metas
-        number = next((n for n, meta in enumerate(metas) if earlier.wrote(meta)), None)
+        number = next((n for n, meta in enumerate(manifest.metas) if earlier.wrote(meta)), None)
         if number is None:
             return None
-        meta = metas[number]
+        meta = manifest.metas[number]
         earlier.check_open(path, meta)
-        if list_batches(path):
-            raise earlier.refuse(path, "an earlier version has appended to it")
         check_all_ours(path, manifest, _walk(path))
         self._batch = meta.get(BATCH_NUMBER, 0)
         # Parts stand in the order of batches.
         batches = [batch_of(part.path) for part in manifest.parts]
         first, end = bisect_left(batches, self._batch), bisect_right(batches, self._batch)
-        parts = manifest.parts[first:end]
-        self._around = Around(manifest, number, manifest.parts[:first], manifest.parts[end:])
-        for part in parts:
+        mending = Mending(manifest, number, first, end, self._bring)
+        for part in mending.parts:
             name = os.path.join(path, part.path)
             if not os.path.isfile(name) or digest_file(name) != (part.nbytes, part.checksum):
                 state = "was changed" if os.path.isfile(name) else "is gone"
                 raise earlier.refuse(path, f"{name} {state} since")
-        return Mending(
-            replace(manifest, parts=parts, meta=meta),
-            self._bring,
-            expected=manifest.schema if number else None,
-            is_added=number > 0,
-            others=[other for other in metas if other.get("run_id") != earlier.run_id],
-        )
+        return manifest, mending
 
     def _bring(self, part: StoredPart, name: str) -> str:
         """Stage a file that stands in the target, which keeps it, once more."""
@@ -159,18 +160,13 @@ class LocalTarget:
         work = self._work
         if self._batch:
             manifest = replace(manifest, meta={**manifest.meta, BATCH_NUMBER: self._batch})
-        if self._around is not None:
-            around = self._around
-            retained = {part.path for part in (*around.before, *around.after)}
-            steps.carry_over(work, {}, {part.path for part in around.whole.parts} - retained)
-            steps.describe(work, replace(around.put(manifest), is_whole=True))
+        if self.mending is not None:
+            steps.carry_over(work, {part.path for part in self.mending.parts})
+            steps.describe(work, self.mending.put(manifest))
             steps.publish_over(work)
         elif existing is not None and if_exists == "append":
-            names = {part.path: _flat_name(part.path) for part in existing.parts}
-            steps.carry_over(work, names, ())
-            parts = tuple(replace(part, path=names[part.path]) for part in existing.parts)
-            whole = replace(existing, parts=parts).joined(manifest)
-            steps.describe(work, replace(whole, is_whole=True))
+            steps.carry_over(work, ())
+            steps.describe(work, existing.joined(manifest))
             steps.publish_over(work)
         else:
             steps.describe(work, manifest)
@@ -205,18 +201,6 @@ def find_directory(text: str) -> str:
             "directory in it"
         )
     return path
-
-
-def _flat_name(path: str) -> str:
-    """Return the name, beside the first parts, of a part of a batch with its own directory.
-
-    Earlier versions made such.
-    """
-    batch, _, below = path.partition("/")
-    if not below or not batch.startswith(BATCH):
-        return path
-    directory, name = os.path.split(below)
-    return os.path.join(directory, f"{BATCH}{batch_of(path):05}-{name.removeprefix('part-')}")
 
 
 def _has_entries(path: str) -> bool:

@@ -15,20 +15,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError, TaskinityDataError
-from taskinity_data.output.complete import Around, Mending
+from taskinity_data.output.complete import Mending
 from taskinity_data.output.existing import check_all_ours, check_all_there, check_allowed, is_hidden
 from taskinity_data.output.manifest import (
-    BATCH,
     MANIFEST,
     StoredPart,
-    join_batch,
     parse_manifest,
 )
 from taskinity_data.output.partitions import empty_directory
 from taskinity_data.output.parts import check_nbytes, lacks_types, retype
 from taskinity_data.output.staging import StoreStaging, WriteAttempt, name_process
 from taskinity_data.output.store.lock import Marker, find_markers
-from taskinity_data.sources.written import PART
+from taskinity_data.sources.written import PART, refuse_batches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +49,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class StoreTarget:
-    """A directory of a store that is locked for one run; see `Target`.
+    """A directory of a store that is locked for one run; see `LocalTarget`.
 
     Parameters
     ----------
@@ -68,10 +66,8 @@ class StoreTarget:
         self._remote, self._run = remote, os.urandom(6).hex()
         self.is_in_process = remote.store.protocol == "memory"
         self.mending: Mending | None = None
-        self._around: Around | None = None
         self._before: bytes | None = None
         self._may_stand: set[str] = set()
-        self._infos: dict[str, dict[str, Any]] = {}
         self._marker = Marker(remote, self._run)
         self._dead = self._marker.put()
         self.staging = self._stage(1)
@@ -91,23 +87,23 @@ class StoreTarget:
             What `earlier` has committed is not there as it was, or leaves nothing to do.
         """
         infos = self._remote.list_files()
-        self._before = self._read_manifest(infos)
-        stale = self._find_leftovers(infos)
+        self._before = _read_manifest(self._remote, infos)
+        existing = _parse(self._remote, self._before, infos)
+        stale = self._find_leftovers(infos, existing)
         try:
             self._remote.remove(stale)
         except OSError as error:
             _LOG.warning("%s: what an earlier run left stays there: %s", self.shown, error)
         others = set(infos) - set(stale) - set(find_markers(infos))
         if earlier is not None:
-            existing = None if self._before is None else self._parse(self._before, infos)
             if existing is not None and self._find_earlier(earlier, existing, infos):
                 check_all_ours(self.shown, existing, sorted(others))
                 return existing
             earlier.check_there(self.shown)
         if not others:
             return None
-        check_allowed(self.shown, if_exists, has_manifest=self._before is not None)
-        existing = self._parse(self._before or b"", infos)
+        check_allowed(self.shown, if_exists, has_manifest=existing is not None)
+        assert existing is not None
         if if_exists == "overwrite":
             check_all_ours(self.shown, existing, sorted(others))
         elif if_exists == "append":
@@ -121,7 +117,7 @@ class StoreTarget:
         self, earlier: Earlier, existing: Manifest, infos: Mapping[str, Mapping[str, Any]]
     ) -> bool:
         """Return whether `earlier` has committed there; if so, let its parts be reused."""
-        metas = [existing.meta, *existing.added]
+        metas = existing.metas
         number = next((n for n, meta in enumerate(metas) if earlier.wrote(meta)), None)
         if number is None:
             return False
@@ -131,25 +127,17 @@ class StoreTarget:
         if not numbers and number != len(metas) - 1:
             raise earlier.refuse(self.shown, "other runs have appended to it since")
         first, end = (numbers[0], numbers[-1] + 1) if numbers else (len(existing.parts),) * 2
-        parts = existing.parts[first:end]
-        for part in parts:
+        self.mending = Mending(existing, number, first, end, lambda part, _: part.path)
+        for part in self.mending.parts:
             if infos.get(part.path, {}).get("size") != part.nbytes:
                 state = "was changed" if part.path in infos else "is gone"
                 raise earlier.refuse(self.shown, f"{self._remote.show(part.path)} {state} since")
-        self._around = Around(existing, number, existing.parts[:first], existing.parts[end:])
-        self.staging = self._stage(_batch_of(parts) or _batch_of(existing.parts) + 1)
-        self.mending = Mending(
-            replace(existing, parts=parts, meta=metas[number]),
-            lambda part, _: part.path,
-            expected=existing.schema if number else None,
-            is_added=number > 0,
-            others=metas[:number] + metas[number + 1 :],
-        )
+        self.staging = self._stage(_batch_of(self.mending.parts) or _batch_of(existing.parts) + 1)
         return True
 
-    def _find_leftovers(self, infos: Mapping[str, Any]) -> list[str]:
+    def _find_leftovers(self, infos: Mapping[str, Any], existing: Manifest | None) -> list[str]:
         """Files that count for nothing; the markers of dead runs stand last."""
-        listed = set() if self._before is None else _list(self._parse(self._before, infos))
+        listed = set() if existing is None else _list(existing)
         parts = [name for name in infos if _is_staged(name) and name not in listed]
         return [*parts, *(name for name in self._dead if name in infos)]
 
@@ -175,7 +163,7 @@ class StoreTarget:
         OSError
             One can't be written again.
         """
-        infos = self._infos = self._remote.list_files()
+        infos = self._remote.list_files()
         self._check_new(infos)
         stored = []
         for part in parts:
@@ -220,11 +208,10 @@ class StoreTarget:
         self._check_unchanged()
         runs = {_run_of(part.path) for part in manifest.parts} - {None}
         manifest = replace(manifest, meta={**manifest.meta, _RUNS: sorted(runs)})
-        if self._around is not None:
-            manifest = self._around.put(manifest)
+        if self.mending is not None:
+            manifest = self.mending.put(manifest)
         elif existing is not None and if_exists == "append":
             manifest = existing.joined(manifest)
-        manifest = replace(manifest, is_whole=True)
         text = manifest.to_json().encode()
         self._may_stand = _list(manifest)
         try:
@@ -268,9 +255,8 @@ class StoreTarget:
         """Remove what the old manifest listed and the new one does not."""
         if old is None:
             return
-        batches = {name for name in self._infos if name.startswith(BATCH) and is_hidden(name)}
         try:
-            self._remote.remove(sorted((_list(old) | batches) - self._may_stand))
+            self._remote.remove(sorted(_list(old) - self._may_stand))
         except OSError as error:
             _LOG.warning("%s: the run has committed, but left files: %s", self.shown, error)
 
@@ -292,33 +278,24 @@ class StoreTarget:
 
     def _read_now(self) -> bytes | None:
         info = self._remote.look_up(MANIFEST)
-        return self._read_manifest({} if info is None else {MANIFEST: info})
-
-    def _read_manifest(self, infos: Mapping[str, Mapping[str, Any]]) -> bytes | None:
-        return _read_manifest(self._remote, infos)
-
-    def _parse(self, text: bytes, infos: Mapping[str, Mapping[str, Any]]) -> Manifest:
-        return _parse(self._remote, text, infos)
+        return _read_manifest(self._remote, {} if info is None else {MANIFEST: info})
 
 
 def read_standing(remote: Remote) -> Manifest | None:
     """Return the manifest of a directory of a store, None if it has none."""
     infos = remote.list_files()
-    text = _read_manifest(remote, infos)
-    return None if text is None else _parse(remote, text, infos)
+    return _parse(remote, _read_manifest(remote, infos), infos)
 
 
 def _read_manifest(remote: Remote, infos: Mapping[str, Mapping[str, Any]]) -> bytes | None:
     return remote.read(MANIFEST, infos[MANIFEST]["size"]) if MANIFEST in infos else None
 
 
-def _parse(remote: Remote, text: bytes, infos: Mapping[str, Mapping[str, Any]]) -> Manifest:
-    whole = parse_manifest(text, remote.show(MANIFEST))
-    for batch in () if whole.is_whole else _find_batches(infos):
-        name = f"{batch}/{MANIFEST}"
-        added = parse_manifest(remote.read(name, infos[name]["size"]), remote.show(name))
-        whole = join_batch(whole, batch, added)
-    return whole
+def _parse(remote: Remote, text: bytes | None, infos: Mapping[str, Any]) -> Manifest | None:
+    if text is None:
+        return None
+    refuse_batches(remote.url, infos)
+    return parse_manifest(text, remote.show(MANIFEST))
 
 
 def _list(manifest: Manifest) -> set[str]:
@@ -346,10 +323,3 @@ def _is_staged(name: str) -> bool:
     if not directories and _STAGED_MANIFEST.fullmatch(last):
         return True
     return all("=" in directory for directory in directories) and PART.fullmatch(last) is not None
-
-
-def _find_batches(infos: Mapping[str, Any]) -> list[str]:
-    """Return what was appended on a disk, in a dataset that was copied to the store since."""
-    end = f"/{MANIFEST}"
-    names = (name.removesuffix(end) for name in infos if name.endswith(end))
-    return sorted(name for name in names if name.startswith(BATCH) and "/" not in name)
