@@ -164,7 +164,7 @@ class ChunkPlan:
         -------
         Forecast
             ``.seconds``, ``.memory_nbytes``, ``.output_nbytes``: ranges with ``.low`` and
-            ``.high``; ``.chunk_nbytes``, ``.bottleneck``, ``.more_workers``; ``.doubts`` are the
+            ``.high``; ``.chunk_nbytes``, ``.bottleneck``; ``.doubts`` are the
             reasons why a number may be outside of its range, or has a wide one.
 
         Raises

@@ -37,7 +37,6 @@ from taskinity_data.forecast.forecast import (
     RunSeconds,
     bound,
     doubts,
-    more_workers,
     spread,
     stretch,
     wall_seconds,
@@ -185,7 +184,6 @@ def _conclude(
         lowest_s = work.start + work.finish + rounds * tried.mean_s
         seconds = Range(min(seconds.low, lowest_s / (1 + MIN_SPREAD)), seconds.high)
     busy = 1.0 if alone.busy is None else alone.busy
-    slowdown, is_in_threads = _slowdown(tried, alone), trial.name == "threads"
     return Forecast(
         seconds=seconds,
         memory_nbytes=estimate_memory(trial, alone.base_nbytes, output_size, max(sizes)),
@@ -196,7 +194,6 @@ def _conclude(
         scheduler=trial.name,
         work=work,
         bottleneck=bound(work, workers, busy),
-        more_workers=more_workers(work, workers, cores, slowdown, is_in_threads, busy, len(sizes)),
         tried=_describe_slices(tried, plan),
         is_answer=bool(job.reducers),
         doubts=(*doubts(ratios, output_size), *_doubts(alone, trial, is_open=is_open)),
@@ -237,13 +234,6 @@ def _start_seconds(request: TrialRequest, trial: Trial, alone: TrialResult) -> f
         return start_s + trial.tried.warm_up_s
     # A run in another process must load again what the very first slices loaded.
     return start_s + max(trial.tried.warm_up_s, cold_seconds(alone, request.first_nbytes))
-
-
-def _slowdown(tried: TrialResult, alone: TrialResult) -> float:
-    """Return the time of a slice in parallel, relative to one at a time."""
-    line = fit_middle(alone.select_large().points)
-    expected_s = sum(line.predict(nbytes) for nbytes, _ in tried.points) if line else 0.0
-    return sum(seconds for _, seconds in tried.points) / expected_s if expected_s else 1.0
 
 
 def _describe_slices(tried: TrialResult, plan: ChunkPlan) -> str:

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from taskinity_data.execution.choose_scheduler import CHILDREN_PAY_S
 from taskinity_data.wording import format_nbytes, to_html, to_text
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ __all__ = [
     "RunSeconds",
     "bound",
     "doubts",
-    "more_workers",
     "spread",
     "stretch",
     "wall_seconds",
@@ -37,8 +35,6 @@ than that explains, the forecast states a doubt, and the width is up to the thir
 WAITING = 0.7
 """If slices compute for less than this share of their time, they wait: with other programs on the
 machine, pure computation has a share of four fifths."""
-
-MAX_WORKERS = 1_000
 
 CLOSE = 1.3
 """The largest ratio of two estimates of a size for a range to cover both."""
@@ -150,50 +146,6 @@ def bound(work: RunSeconds, workers: int, busy: float = 1.0) -> str:
     return f"{name}: {seconds / total:.0%} of the work{waits}" if total else "starting"
 
 
-def more_workers(
-    work: RunSeconds,
-    workers: int,
-    cores: int | None,
-    slowdown: float,
-    is_in_threads: bool,
-    busy: float = 1.0,
-    chunks: int = MAX_WORKERS,
-) -> str:
-    """Describe whether more workers would help, and why.
-
-    `slowdown` is the time of a slice in parallel, relative to one at a time; `busy` the share of
-    its time in which it computed, and did not wait; `chunks` the number of chunks.
-    """
-    here, fixed = work.here, work.start + work.finish
-    if fixed > work.by_workers / workers:
-        return f"no: starting and finishing take {fixed:.2g} s"
-    if here * workers > work.by_workers:
-        return "no: this process could not schedule chunks for more of them"
-    if is_in_threads and busy >= WAITING and workers > 1 and slowdown > 1 + (workers - 1) / 2:
-        waits = (
-            f"no: threads wait for each other, a slice takes {slowdown:.2g} times as long in "
-            "parallel as alone"
-        )
-        if work.by_workers / workers < CHILDREN_PAY_S:
-            return f"{waits}; the run is too short to justify processes"
-        return f'{waits}; scheduler="processes" would help'
-    max_workers = min(MAX_WORKERS, chunks, int(work.by_workers / here) if here else MAX_WORKERS)
-    where = ""
-    if cores is not None:
-        # If 1.9 cores are busy, a third worker would not help.
-        room = max(cores, math.floor(cores / busy)) if busy < WAITING else cores
-        if workers >= room:
-            many = f"{cores} cores are" if cores > 1 else "the only core is"
-            return f"not on this machine, whose {many} busy; on a cluster of more machines"
-        if room < max_workers:
-            max_workers, where = room, " on this machine"
-    if max_workers <= workers:
-        return "no: there are no more chunks to share"
-    return f"yes, up to about {max_workers:,}{where}" + (
-        ": slices mostly wait" if busy < WAITING else ""
-    )
-
-
 @dataclass(frozen=True)
 class Forecast:
     """The expected time, memory and output of a run.
@@ -214,8 +166,8 @@ class Forecast:
         The scheduler that would run it.
     work : RunSeconds
         The parts of the time.
-    bottleneck, more_workers : str
-        As text.
+    bottleneck : str
+        What takes most of the time.
     tried : str
         The slices that were measured.
     is_answer : bool
@@ -233,7 +185,6 @@ class Forecast:
     scheduler: str
     work: RunSeconds
     bottleneck: str
-    more_workers: str
     tried: str
     is_answer: bool = True
     doubts: tuple[str, ...] = ()
@@ -248,7 +199,6 @@ class Forecast:
             ("output", _nbytes(self.output_nbytes) + whose),
             ("chunks", self.chunk_reason),
             ("bound by", self.bottleneck),
-            ("more workers", self.more_workers),
             ("tried", self.tried),
             *(("unsure", doubt) for doubt in self.doubts),
         ]

@@ -21,12 +21,6 @@ __all__ = [
     "estimate_merged",
 ]
 
-CLEAR, NOISE = 3.0, 0.003
-"""How many times closer to the measurements one law must be than the other, to be chosen; and the
-error below which two laws are equally good."""
-
-HALVINGS = 60
-
 SAME, MIN_SIZE_RATIO = 1.02, 2
 """Results that differ by no more than the first factor, of slices that differ by more than the
 second, don't depend on bytes."""
@@ -72,19 +66,12 @@ def estimate_merged(
 ) -> SizeEstimate:
     """Estimate the size of the combined partials of all chunks, such as groups of a group-by."""
     largest = max(range(len(nbytes)), key=nbytes.__getitem__)
+    together = reducer.combine(partials) if len(partials) > 1 else partials[0]
     points = [
-        (
-            float(sum(nbytes[at] for at in some)),
-            float(answer_nbytes(_merge(reducer, partials, some))),
-        )
-        for some in ([largest], range(0, len(nbytes), 2), range(len(nbytes)))
+        (float(nbytes[largest]), float(answer_nbytes(partials[largest]))),
+        (float(sum(nbytes)), float(answer_nbytes(together))),
     ]
     return estimate_growth(points, total)
-
-
-def _merge(reducer: Any, partials: Sequence[Any], some: Sequence[int]) -> Any:
-    chosen = [partials[at] for at in some]
-    return chosen[0] if len(chosen) == 1 else reducer.combine(chosen)
 
 
 def estimate_growth(points: Sequence[tuple[float, float]], total: float) -> SizeEstimate:
@@ -92,61 +79,28 @@ def estimate_growth(points: Sequence[tuple[float, float]], total: float) -> Size
 
     Parameters
     ----------
-    points : three pairs of float
-        Bytes of data and the size: of one slice, of some, of all.
+    points : two pairs of float
+        Bytes of data and the size: of one slice, of all.
 
     Notes
     -----
-    Two laws are fitted to the first and the last of `points`: a power of the bytes [1]_, and random
-    draws from a bounded set. The one that predicts the second point much better is used; else both
-    are.
+    It is at least that of all slices, and at most a power of the bytes through both points [1]_,
+    since fewer values are new the more of them are known.
 
     References
     ----------
     .. [1] H. S. Heaps, "Information Retrieval: Computational and Theoretical Aspects", 1978.
 
-    >>> [round(end) for end in estimate_growth([(1, 100.0), (4, 100.0), (8, 100.0)], 80)[:2]]
+    >>> [round(end) for end in estimate_growth([(1, 100.0), (8, 100.0)], 80)[:2]]
     [100, 100]
-    >>> [round(end) for end in estimate_growth([(1, 100.0), (4, 200.0), (16, 400.0)], 64)[:2]]
-    [800, 800]
+    >>> [round(end) for end in estimate_growth([(1, 100.0), (16, 400.0)], 64)[:2]]
+    [400, 800]
     """
-    (x1, y1), (x2, y2), (x3, y3) = points
-    if total > x3 == x1:
-        return SizeEstimate(y3, y3 * total / x3)
-    if total <= x3 or y3 <= y1 or not y1:
-        return SizeEstimate(y3, y3)
-    power = min(1.0, math.log(y3 / y1) / math.log(x3 / x1))
-    rate = _draw_rate(x3 / x1, y3 / y1) / x1
-    laws = {
-        "power": (y1 * (x2 / x1) ** power, y3 * (total / x3) ** power),
-        "store": tuple(y3 * _drawn(rate * x) / _drawn(rate * x3) for x in (x2, total)),
-    }
-    errors = {name: abs(math.log(middle / y2)) for name, (middle, _) in laws.items()}
-    best = min(errors, key=errors.__getitem__)
-    if x1 < x2 < x3 and max(errors.values()) > CLEAR * max(NOISE, errors[best]):
-        return SizeEstimate(laws[best][1], laws[best][1])
-    ends = sorted(whole for _, whole in laws.values())
-    return SizeEstimate(ends[0], ends[1])
-
-
-def _drawn(draws: float) -> float:
-    """Return the share of a set that has been drawn after `draws` draws per element."""
-    return -math.expm1(-draws)
-
-
-def _draw_rate(times: float, growth: float) -> float:
-    """Return the draws per element after which `times` as many draws yield `growth` times as much.
-
-    Found by bisection of `_drawn`, between 1e-9 and 50 draws per element.
-    """
-    low, high = 1e-9, 50.0
-    for _ in range(HALVINGS):
-        middle = math.sqrt(low * high)
-        if _drawn(middle * times) / _drawn(middle) > growth:
-            low = middle
-        else:
-            high = middle
-    return low
+    (x1, y1), (x2, y2) = points
+    if total <= x2 or not y2:
+        return SizeEstimate(y2, y2)
+    power = 1.0 if x1 == x2 or not y1 else math.log(y2 / y1) / math.log(x2 / x1)
+    return SizeEstimate(y2, y2 * (total / x2) ** min(1.0, max(0.0, power)))
 
 
 def answer_nbytes(value: Any) -> int:

@@ -13,7 +13,6 @@ from taskinity_data.forecast.forecast import (
     RunSeconds,
     bound,
     doubts,
-    more_workers,
     spread,
     stretch,
     wall_seconds,
@@ -43,7 +42,6 @@ def test_a_driver_that_takes_longer_than_its_workers_is_the_bound():
     work = READING._replace(here=9.0)
     assert wall_seconds(work, 4, cores=None) == 9.0
     assert bound(work, 4).startswith("this process")
-    assert more_workers(work, 4, None, 1.0, is_in_threads=False).startswith("no: this process")
 
 
 def test_the_largest_part_is_named_with_its_share():
@@ -51,43 +49,8 @@ def test_the_largest_part_is_named_with_its_share():
     assert bound(READING._replace(function=36.0), 2) == "the function: 80% of the work"
 
 
-def test_more_workers_help_until_the_driver_can_not_keep_up():
-    assert more_workers(READING, 2, None, 1.0, is_in_threads=False) == "yes, up to about 20"
-    assert "not on this machine" in more_workers(READING, 2, 2, 1.0, is_in_threads=True)
-
-
-def test_threads_that_wait_for_each_other_are_told_from_busy_cores():
-    told = more_workers(READING, 2, 8, 1.9, is_in_threads=True)
-    assert "threads wait for each other" in told
-    assert 'scheduler="processes"' in told
-    assert more_workers(READING, 2, 8, 1.9, is_in_threads=False).startswith("yes")
-
-
-def test_waiting_slices_leave_room_for_more_workers_than_cores():
-    told = more_workers(READING, 2, 2, 1.0, is_in_threads=True, busy=0.1)
-    assert told == "yes, up to about 20: slices mostly wait"
-    told = more_workers(READING, 2, 2, 1.0, is_in_threads=True, busy=0.25)
-    assert told == "yes, up to about 8 on this machine: slices mostly wait"
-    assert more_workers(READING, 8, 2, 1.0, True, busy=0.25).startswith("not on this machine")
+def test_waiting_is_named_beside_the_largest_part():
     assert bound(READING, 2, busy=0.1) == "reading: 80% of the work, and 90% of it is waiting"
-
-
-def test_more_workers_than_chunks_do_not_help():
-    told = more_workers(READING, 2, None, 1.0, is_in_threads=True, chunks=5)
-    assert told == "yes, up to about 5"
-    assert more_workers(READING, 5, None, 1.0, True, chunks=5).startswith("no: there are no more")
-
-
-def test_more_workers_than_cores_are_not_advised_for_what_computes():
-    assert more_workers(READING, 1, 2, 1.0, True) == "yes, up to about 2 on this machine"
-
-
-def test_processes_are_not_advised_for_what_is_over_before_they_pay():
-    tiny = RunSeconds(read=0.4, function=0.1, partial=0.0, here=0.01, start=0.0, finish=0.0)
-    told = more_workers(tiny, 2, 8, 1.9, is_in_threads=True)
-    assert told.startswith("no: threads wait for each other")
-    assert "too short to justify processes" in told
-    assert "scheduler=" not in told
 
 
 @given(

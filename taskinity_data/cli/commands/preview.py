@@ -209,7 +209,6 @@ def describe_forecast(forecast: Forecast) -> dict[str, Any]:
         "scheduler": forecast.scheduler,
         "work_s": forecast.work._asdict(),
         "bottleneck": forecast.bottleneck,
-        "more_workers": forecast.more_workers,
         "tried": forecast.tried,
         "unsure": list(forecast.doubts),
     }
