@@ -20,7 +20,7 @@ INTERNAL = {
     f"{kind}.{member}"
     for kind, members in {
         "Chunk": "failure index load mark pieces ranges reader refuse_unreadable",
-        "ChunkPlan": "chunks extents forecast forecast_of is_given ledger",
+        "ChunkPlan": "chunks extents forecast forecast_of is_given",
         "Dataset": "chunk_size cut divide encode expansion extent extents first_size group_nbytes "
         "iter_grains learner pick reader refuse_unreadable select sources",
         "Flow": "fallbacks last output upstreams",

@@ -14,19 +14,26 @@ import functools
 import re
 import sys
 import types
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.checkpoints.code_imports import read_unloaded, spell_modules
-from taskinity_data.checkpoints.code_lookups import codes_in, find_lookups, names_in, texts_in
+from taskinity_data.checkpoints.code_lookups import (
+    codes_in,
+    find_lookups,
+    names_in,
+    read_unloaded,
+    spell_modules,
+    texts_in,
+)
 from taskinity_data.checkpoints.values import NoExactForm, encode
 from taskinity_data.flow.binding.signatures import MARK
 from taskinity_data.flow.once import ONCE
 from taskinity_data.user_code import is_user_file, is_user_module, is_user_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["Identity", "identify", "list_changes"]
 
@@ -48,6 +55,7 @@ _NOT_STATE = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
 class Identity:
     """The digests of what a computation is made of, by name.
 
@@ -61,12 +69,9 @@ class Identity:
         What code takes by texts that are made while it runs: nobody knows it before.
     """
 
-    def __init__(
-        self, parts: Mapping[str, str], unstable: Mapping[str, str], computed: Iterable[str] = ()
-    ) -> None:
-        self.parts = dict(parts)
-        self.unstable = dict(unstable)
-        self.computed = tuple(computed)
+    parts: dict[str, str]
+    unstable: dict[str, str]
+    computed: tuple[str, ...]
 
     @property
     def digest(self) -> str | None:
@@ -136,7 +141,7 @@ class _Walk:
             except Exception as error:  # noqa: BLE001 - a user's objects may do anything
                 self._unstable[name] = f"{type(error).__name__}: {error}"
             self._parts[name] = digest.hexdigest()
-        return Identity(self._parts, self._unstable, self._computed)
+        return Identity(self._parts, self._unstable, tuple(self._computed))
 
     def _reach(self) -> bool:
         """Queue what all code together may take of own modules; return whether there is more."""
@@ -372,12 +377,10 @@ class _Walk:
         for base in (*kind.__bases__, type(kind)):
             self._look(base, out)
         for name, value in sorted(vars(kind).items()):
-            if name in _NOT_STATE or isinstance(
-                value, (types.MemberDescriptorType, types.GetSetDescriptorType)
-            ):
-                continue
-            out.update(name.encode())
-            self._look(value, out)
+            is_slot = isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
+            if name not in _NOT_STATE and not is_slot:
+                out.update(name.encode())
+                self._look(value, out)
 
 
 def _parts_of(value: Any) -> tuple[Any, ...] | None:

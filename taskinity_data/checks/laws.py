@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.checks.compare import differ
-from taskinity_data.checks.cuts import small_cuts
-from taskinity_data.checks.pieces import convert, count_rows, join, show
+from taskinity_data.checks.pieces import convert, count_rows, join, show, small_cuts
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.flow.binding.signatures import find_kind, read_parameters
 from taskinity_data.reducers.row_labels import as_item, is_numbering, make_partial

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.reducers.row_labels import is_numbering
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["convert", "count_rows", "cut_rows", "join", "show"]
+__all__ = ["convert", "count_rows", "cut_rows", "join", "show", "small_cuts"]
 
 
 def count_rows(data: Any) -> int:
@@ -76,3 +77,24 @@ def show(chunks: Sequence[Any]) -> str:
         chunk.to_string(max_rows=8) if kind_of(chunk) in ("pandas", "series") else repr(chunk)[:800]
         for chunk in chunks
     )
+
+
+_SIZES = (2, 4, 30)
+"""Prefixes that are tried before the whole, so that counterexamples are small."""
+
+
+def small_cuts(whole: Any, *, with_empty: bool = True) -> Iterator[list[Any]]:
+    """Yield the first rows of `whole`, more and more of them, cut in several ways."""
+    n_rows = count_rows(whole)
+    for size in [*(size for size in _SIZES if size < n_rows), n_rows]:
+        cuts = [[size // 2], [1, 2, size - 1]]
+        if with_empty:
+            cuts.append([0, size // 2, size // 2])
+        tried = set()
+        for offsets in cuts:
+            ends = (0, *sorted(min(max(cut, 0), size) for cut in offsets), size)
+            if not with_empty:
+                ends = tuple(dict.fromkeys(ends))
+            if ends not in tried and len(ends) > len(("start", "stop")):
+                tried.add(ends)
+                yield [cut_rows(whole, start, stop) for start, stop in pairwise(ends)]

@@ -100,7 +100,7 @@ def repeat_cuts(
     Notes
     -----
     A file that earlier chunks cover whole is not read. The chunks tile every file, as those of
-    `Dataset.cut` do; `ChunkPlan.ledger` and the run check it.
+    `Dataset.cut` do; `check_tiling` and the run check it.
     """
     parts = _match_chunks(dataset.extents, earlier, [identify(file) for file in dataset.sources])
     grain_nbytes = dataset._grain_nbytes(size)  # noqa: SLF001 - the same grains as `Dataset.cut`

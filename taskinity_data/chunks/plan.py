@@ -113,32 +113,6 @@ class ChunkPlan:
         }
         return pd.DataFrame(columns)
 
-    def ledger(self) -> pd.DataFrame:
-        """Return a frame with a row for each file, after checking that the chunks tile it.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``path`` (str), ``start``, ``stop`` (int64: as in `Piece`), ``nbytes`` (int64),
-            ``rows`` (Int64, <NA> where unknown), ``pieces`` (int64).
-
-        Raises
-        ------
-        LedgerError
-            A range is missing, read twice or out of order, or bytes or rows don't add up.
-        """
-        pieces_of_files = check_tiling(self.extents, self.chunks)
-        rows = [_sum_rows([piece.rows for piece in pieces]) for pieces in pieces_of_files]
-        columns = {
-            "path": pd.Series([extent.path for extent in self.extents], dtype="str"),
-            "start": pd.Series([extent.start for extent in self.extents], dtype="int64"),
-            "stop": pd.Series([extent.stop for extent in self.extents], dtype="int64"),
-            "nbytes": pd.Series([extent.nbytes for extent in self.extents], dtype="int64"),
-            "rows": pd.Series(rows, dtype="Int64"),
-            "pieces": pd.Series([len(pieces) for pieces in pieces_of_files], dtype="int64"),
-        }
-        return pd.DataFrame(columns)
-
     def estimate(
         self,
         function: Callable[..., Any] | None = None,
@@ -208,8 +182,8 @@ class ChunkPlan:
         )
 
 
-def check_tiling(extents: Sequence[Piece], chunks: Sequence[Chunk]) -> list[list[Piece]]:
-    """Return the pieces of each of `extents`, after checking that they tile it, in order.
+def check_tiling(extents: Sequence[Piece], chunks: Sequence[Chunk]) -> None:
+    """Check that the pieces of `chunks` tile `extents`, in order.
 
     Raises
     ------
@@ -218,7 +192,6 @@ def check_tiling(extents: Sequence[Piece], chunks: Sequence[Chunk]) -> list[list
     """
     pieces = iter([piece for chunk in chunks for piece in chunk.pieces])
     piece = next(pieces, None)
-    pieces_of_files: list[list[Piece]] = []
     for extent in extents:
         pieces_of_file: list[Piece] = []
         position = extent.start
@@ -239,12 +212,10 @@ def check_tiling(extents: Sequence[Piece], chunks: Sequence[Chunk]) -> list[list
         rows = _sum_rows([part.rows for part in pieces_of_file])
         if extent.rows is not None and rows != extent.rows:
             raise LedgerError(f"{extent.path}: the chunks hold {rows} rows of {extent.rows:,}")
-        pieces_of_files.append(pieces_of_file)
     if piece is not None:
         raise LedgerError(
             f"{piece.path}: {piece.start:,} to {piece.stop:,} is read once more than it is there"
         )
-    return pieces_of_files
 
 
 def _sum_rows(counts: Sequence[int | None]) -> int | None:

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.open_dataset import Dataset, open_dataset
-from taskinity_data.chunks.plan import ChunkPlan, ChunkSize
+from taskinity_data.chunks.plan import ChunkPlan, ChunkSize, check_tiling
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.fan_out import RunningFanOut
@@ -368,7 +368,7 @@ def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> RunningFa
     made_by = {chunk.reader.identity() for chunk in plan}
     for dataset in datasets:
         if made_by <= {dataset.reader.identity()}:
-            plan.ledger()
+            check_tiling(plan.extents, plan.chunks)
             reason = f"as in the plan given ({plan.reason})"
             return _open_chunks(job, plan.chunks, dataset.extents, reason)
     raise PlanError("the plan given was made with other reader options, columns or schema")

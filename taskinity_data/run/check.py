@@ -10,9 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.checks.compare import differ
-from taskinity_data.checks.cuts import small_cuts
 from taskinity_data.checks.laws import as_rows, find_broken, find_dependence
-from taskinity_data.checks.pieces import convert, count_rows, cut_rows, join
+from taskinity_data.checks.pieces import convert, count_rows, cut_rows, join, small_cuts
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.data_kinds import is_in_memory, kind_of
 from taskinity_data.errors import CheckError

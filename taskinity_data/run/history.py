@@ -15,25 +15,29 @@ import pandas as pd
 from taskinity_data.checkpoints.quarantine import find_quarantine
 from taskinity_data.checkpoints.read_journal import find_item, read_past
 from taskinity_data.checkpoints.run_directory import find_run, list_kept, remove_run
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import BindError, ResumeError
+from taskinity_data.execution import open_fan_out
+from taskinity_data.execution.jobs import call_job, chunk_job, resolve
+from taskinity_data.execution.worker.run_item import call_step
 from taskinity_data.flow.language.parser import parse_flow
-from taskinity_data.flow.stages import stages
+from taskinity_data.flow.stages import Call, FanOutStage, stages
 from taskinity_data.output.complete import kept_directory
 from taskinity_data.output.local.work_place import is_staging
 from taskinity_data.reducers.base import count
 from taskinity_data.run.kept_run import load_run, run_directory, status_of
 from taskinity_data.run.options import RunOptions, repeated_options
 from taskinity_data.run.output_options import share_options
-from taskinity_data.run.replay import run_piece
 from taskinity_data.run.result import Run
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.flow.flow import Flow
+    from taskinity_data.flow.stages import Stage
 
 __all__ = ["PastRun", "clean_runs", "list_runs", "load_run", "reopen", "replay"]
 
@@ -191,10 +195,12 @@ def replay(
             stage for stage in stages(flow, ("source",)) if stage.name != "DataPreparation"
         )
         values = {"DataPreparation": open_dataset(inputs_given.pop("source"), **inputs_given)}
-        return run_piece(steps, {}, values, name, ranges, key)
+        return _run_piece(steps, {}, values, name, ranges, key)
     stored = RunOptions(storage_options=inputs_given.pop("storage_options", None))
     _, inputs_given, shared = share_options(flow, stored, inputs_given)
-    return run_piece(stages(flow, tuple(inputs_given)), inputs_given, {}, name, ranges, key, shared)
+    return _run_piece(
+        stages(flow, tuple(inputs_given)), inputs_given, {}, name, ranges, key, shared
+    )
 
 
 def reopen(
@@ -284,3 +290,39 @@ def _find_function(module: str, name: str, file: str) -> Any:
     for part in name.split("."):
         target = getattr(target, part, None)
     return target
+
+
+def _run_piece(
+    steps: Sequence[Stage],
+    inputs: Mapping[str, Any],
+    values: Mapping[str, Any],
+    name: str,
+    ranges: Sequence[str],
+    key: str,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return what the functions of the fan-out `name` return for the item `key`; nothing is caught.
+
+    `ranges` tell where its chunk lies, none where it is no chunk; `values` are results of tasks
+    that are known already.
+    """
+    results = dict(values)
+    for stage in steps:
+        if isinstance(stage, FanOutStage) and stage.name == name:
+            over = resolve(stage.over, results, inputs)
+            item = open_fan_out.find_item(stage, over, ranges, key, storage_options)
+            job = chunk_job(stage, results, inputs, [], keeps_result=True)
+            chain = job.chain(item.position)
+            data = item.data
+            if isinstance(data, Chunk) and (not chain or chain[0].kind != "chunk"):
+                data = data.load(chain[0].kind if chain else job.kind).data
+            for step in chain:
+                data = call_step(step, data)
+            return data
+        if isinstance(stage, Call) and all(need in results for need in stage.after):
+            (step,) = call_job(stage, results, inputs).chains[0]
+            results[stage.name] = step.function(*step.leading, **step.arguments)
+    raise ResumeError(
+        f"{name} takes what another fan-out or a later task gives, so that it can't be run alone; "
+        "make the call again with only= and the chunk's range"
+    )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.errors import PlanError, ReadError, SourceNotFound
 from taskinity_data.redact import URL_CHAIN, WEB, clean_url
 from taskinity_data.sources.fingerprint import fingerprint_of
-from taskinity_data.sources.web_limits import has_timed_out, limit_silence, silence_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,10 @@ __all__ = ["Store", "find_cause", "open_store"]
 PART_NBYTES = 8 << 20
 """A longer range is requested in parts of this size, several at a time: S3 gives one request about
 as much as 100 MB/s."""
+
+_SILENCE_S = 20
+"""aiohttp allows 300 s in all. fsspec asks for a file's size in two ways, so that an error comes
+within a minute. s3fs has limits of its own (15 s)."""
 
 _DATABASES = ("duckdb", "mariadb", "mssql", "mysql", "oracle", "postgres", "postgresql", "sqlite")
 _EXTRAS = {"s3a": "s3", "https": "http", "gcs": "gs", "abfs": "az", "abfss": "az"}
@@ -159,7 +162,7 @@ class Store:
                     f"{why} (bytes {start:,} to {stop:,})",
                     path=path,
                     start=start,
-                    has_timed_out=has_timed_out(answer),
+                    has_timed_out=_has_timed_out(answer),
                 ) from None
             if len(answer) != stop - start:
                 raise ReadError(
@@ -182,8 +185,8 @@ class Store:
                 f"{path}: the store refuses to show it ({status or kind}); give credentials that "
                 "may read it in storage_options, or in the environment"
             )
-        if self.protocol in WEB and has_timed_out(error):
-            return silence_error(path, self._options)
+        if self.protocol in WEB and _has_timed_out(error):
+            return _silence_error(path, self._options)
         text = "" if status is None else f" {status}"
         is_plain = isinstance(error, OSError) and self.protocol not in WEB
         why = self._scrub(str(error), name, path) if is_plain else ""
@@ -248,7 +251,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
     if protocol in WEB:
         # Of an answer that is compressed on its way, ranges are not those of the file.
         arguments["headers"] = {"Accept-Encoding": "identity", **arguments.get("headers", {})}
-        arguments = limit_silence(arguments)
+        arguments = _limit_silence(arguments)
     url = protocol + url[len(protocol) :]
     try:
         # A name may hold "::", which is no chain here.
@@ -296,3 +299,34 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
     elif len(str(value)) > 3:
         yield str(value)
+
+
+def _limit_silence(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `options` of an HTTP file system, with a time limit if they have none."""
+    from aiohttp import ClientTimeout
+
+    # No limit in all: a large range from a slow server may take its time.
+    limit = ClientTimeout(total=None, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
+    return {**options, "client_kwargs": {"timeout": limit, **options.get("client_kwargs", {})}}
+
+
+def _has_timed_out(error: BaseException | None) -> bool:
+    """Return whether a time limit was the cause of `error`."""
+    while error is not None:
+        if isinstance(error, TimeoutError):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _silence_error(path: str, options: Mapping[str, Any]) -> PlanError:
+    """Return the error for `path` if the time limit in `options` was reached."""
+    limit = options["client_kwargs"]["timeout"]
+    times = [getattr(limit, name, None) for name in ("sock_read", "sock_connect", "total")]
+    shortest = min((time for time in times if time), default=None)
+    span = "too long" if shortest is None else f"{shortest:g} s, the time limit"
+    return PlanError(
+        f"{path}: the server was silent for {span}; see whether it answers, then run again, or "
+        'wait longer: storage_options={"client_kwargs": {"timeout": aiohttp.ClientTimeout('
+        "sock_connect=SECONDS, sock_read=SECONDS)}}"
+    )

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from taskinity_data.chunks.open_dataset import open_dataset
+from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.sources.read import read_ahead
 
@@ -95,7 +96,7 @@ def test_a_plan_of_any_size_reads_the_whole(source):
     dataset = open_dataset(source, chunk_size=3000)
     for size in (None, "auto", 1 << 30, "64KiB", "333 rows", "1 rows"):
         plan = dataset.plan(workers=2, memory="1GiB", chunk_size=size)
-        plan.ledger()
+        check_tiling(plan.extents, plan.chunks)
         if len(plan) < 100:
             pd.testing.assert_frame_equal(join(plan), FRAME)
     assert len(plan) == 1000
@@ -203,7 +204,7 @@ def test_a_header_alone_is_an_empty_answer_with_its_columns(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n")
     dataset = open_dataset(tmp_path / "a.csv")
     plan = dataset.plan()
-    plan.ledger()
+    check_tiling(plan.extents, plan.chunks)
     assert [list(chunk.read().columns) for chunk in plan] == [["a", "b"]]
     assert dataset.head().empty
     assert [len(part.read()) for part in dataset.divide(3)] == [0, 0, 0]

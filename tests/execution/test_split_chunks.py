@@ -12,6 +12,7 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data import errors
+from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.execution import fan_out as fan_out_module
 from taskinity_data.execution.fan_out import RunningFanOut
@@ -188,7 +189,7 @@ def test_what_does_not_fit_is_split_and_later_chunks_are_smaller(kind, chunk_siz
     assert "chunks were too large for this function: " in run.explain()
     assert run.explain().count("too large") == 1
     assert "died" not in run.explain()
-    run.plan.ledger()
+    check_tiling(run.plan.extents, run.plan.chunks)
 
 
 def test_one_row_that_does_not_fit_fails_or_is_left_out(files):

@@ -19,6 +19,7 @@ from taskinity_data.checkpoints import journal as journal_module
 from taskinity_data.checkpoints import value_budget
 from taskinity_data.checkpoints.journal import list_segments
 from taskinity_data.checkpoints.values import encode
+from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.errors import FlowFailed, PlanError, ResumeError, SettingsError
 from taskinity_data.outcome import RunStatus
 from taskinity_data.run.history import clean_runs
@@ -114,7 +115,7 @@ def test_sizes_that_were_learned_are_repeated(ground, monkeypatch):
     cuts = [(chunk.path, chunk.start, chunk.stop) for chunk in before.plan][:3]
     assert [(chunk.path, chunk.start, chunk.stop) for chunk in run.plan][:3] == cuts
     assert same_bits(run.value, undisturbed(plan=run.plan))
-    run.plan.ledger()
+    check_tiling(run.plan.extents, run.plan.chunks)
     # And where all chunks are cut already, no size is asked for at all.
     reset()
     again = go(resume=True, chunk_size="auto")
@@ -204,7 +205,7 @@ def test_a_file_that_changed_and_one_that_came_cost_their_own_chunks(ground):
     assert len(Work.calls) == 5
     assert any("1.csv changed" in one for one in run.notices)
     assert same_bits(run.value, undisturbed(plan=run.plan))
-    run.plan.ledger()
+    check_tiling(run.plan.extents, run.plan.chunks)
     (ground / "in" / "0.csv").unlink()
     run = go(resume=True)
     assert Work.calls == []
@@ -331,7 +332,7 @@ def test_whatever_happens_between_tries_the_answer_is_that_of_one_run(ground, se
             found = go(scale, resume=run_id)
         except FlowFailed:
             continue
-        found.plan.ledger()
+        check_tiling(found.plan.extents, found.plan.chunks)
         reset()
         assert same_bits(found.value, undisturbed(function=scale, plan=found.plan))
     reset()

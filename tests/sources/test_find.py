@@ -85,7 +85,7 @@ def test_a_list_keeps_its_order_and_a_file_named_twice_is_read_twice(tmp_path):
     files = find_files([two, one, two])
     assert [file.path for file in files] == [two, one, two]
     plan = open_dataset([two, one, two]).plan(chunk_size=1)
-    assert plan.ledger().path.tolist() == [two, one, two]
+    assert plan.files == [two, one, two]
     assert plan[0].key == plan[2].key != plan[1].key
 
 

@@ -24,6 +24,7 @@ from properties import examples
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import Dataset, open_dataset
+from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.errors import SourceChanged
 from taskinity_data.sources.file import Piece
 
@@ -273,8 +274,8 @@ class ReaderContract:
         with data.draw(self.cases).open() as (dataset, whole):
             size = data.draw(st.one_of(self.sizes, st.integers(1, 30).map("{} rows".format)))
             plan = pickle.loads(pickle.dumps(dataset.plan(chunk_size=size)))
-            ledger = plan.ledger()
-            assert ledger.nbytes.sum() == dataset.nbytes
+            check_tiling(plan.extents, plan.chunks)
+            assert plan.nbytes == dataset.nbytes
             read = [chunk.read() for chunk in plan]
             if len(whole):
                 assert_same(join(read), whole)

@@ -17,8 +17,13 @@ from taskinity_data.flow.language.lexer import (
     read_line,
 )
 from taskinity_data.flow.language.syntax_errors import Problems, split_lines
-from taskinity_data.flow.language.task_text import TaskText, check_blocks, check_graph
-from taskinity_data.flow.language.values import read_policy, read_text
+from taskinity_data.flow.language.task_text import (
+    TaskText,
+    check_blocks,
+    check_graph,
+    read_policy,
+    read_text,
+)
 from taskinity_data.policy import ON_ERROR
 from taskinity_data.wording import suggest
 

@@ -301,7 +301,7 @@ def test_files_of_several_codecs_and_none_are_one_dataset(tmp_path):
     assert_same(whole, join([pd.read_csv(io.BytesIO(TEXT))] * len(paths)))
     assert_same(read_all(f"{tmp_path}/*.csv*"), whole)
     plan = open_dataset(paths).plan()
-    assert list(plan.ledger().path) == paths
+    assert plan.files == paths
 
 
 def test_a_file_named_twice_is_unpacked_once(tmp_path, monkeypatch):
