@@ -7,7 +7,8 @@ Each measurement is a process of its own; ways of a job take turns, so that what
 does falls on all of them. The clock starts when the way's libraries are loaded and, where it needs
 one, its Dask cluster is up; pools that a way starts itself are in its time. Answers of one job must
 be equal (floats within 1e-9 of their size). Memory is the peak of the process and its children,
-sampled every 20 ms in one run more: proportional set size, so that shared pages count once.
+sampled every 20 ms in one run more: proportional set size, so that shared pages count once. The
+driver is the thread that calls taskinity_data, which computes no chunks; on a cluster its process.
 
 The table is printed and written to `benchmarks/RESULTS.md`. Each line of `accepted.json` is a ratio
 that a job has to reach; where one is more than 15 % worse, the exit status is 1.
@@ -22,7 +23,6 @@ import json
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -51,20 +51,16 @@ def run_here(job: Job, way: Way, path: Path | None) -> dict[str, Any]:
         if way.on_cluster:
             stack.enter_context(_Cluster(way.libraries))
         inputs = [path] if job.data else []
-        started, used = time.perf_counter(), _cpu_s()
+        driver_time = time.process_time if way.on_cluster else time.thread_time
+        started, used = time.perf_counter(), driver_time()
         answer = way.run(*inputs)
         seconds = time.perf_counter() - started
-        own_cpu_s = _cpu_s() - used
+        driver_cpu_s = driver_time() - used
     return {
         "seconds": seconds,
-        "driver_cpu_s": own_cpu_s,
+        "driver_cpu_s": driver_cpu_s,
         "answer": make_comparable(answer, job.keys),
     }
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 class _Cluster:
@@ -228,13 +224,19 @@ def describe(table: dict[str, dict[str, dict[str, float]]], options: argparse.Na
             found["seconds"] for way, found in ways.items() if not JOBS[name].ways[way].is_ours
         )
         lines += [f"\n## {name}: {JOBS[name].title}\n"]
-        lines += ["| | s | of the best peer | runs |" + (" peak memory, MB |" * has_memory)]
-        lines += ["| --- | --: | --: | --: |" + (" --: |" * has_memory)]
+        lines += [
+            "| | s | of the best peer | runs | driver, s of CPU |"
+            + (" peak memory, MB |" * has_memory)
+        ]
+        lines += ["| --- | --: | --: | --: | --: |" + (" --: |" * has_memory)]
         for way, found in ways.items():
             memory = f" {found['peak_mb']:,.0f} |" if has_memory else ""
             seconds = found["seconds"]
             ratio = seconds / best
-            lines += [f"| {way} | {seconds:.2f} | {ratio:.2f} | {found['runs']} |{memory}"]
+            driver = f"{found['driver_cpu_s']:.2f}" if JOBS[name].ways[way].is_ours else ""
+            lines += [
+                f"| {way} | {seconds:.2f} | {ratio:.2f} | {found['runs']} | {driver} |{memory}"
+            ]
     return "\n".join(lines) + "\n"
 
 

@@ -40,7 +40,7 @@ def read_results(text):
             if not re.fullmatch(r"[\d.]+", cells[0]) or name.endswith("cluster"):
                 continue
             program = SAME.get(name, name.partition(",")[0])
-            memory = cells[3] if len(cells) > 3 else ""
+            memory = cells[-1] if "| peak memory, MB |\n" in section else ""
             # The fastest way of each program.
             times[program] = min(times.get(program, (1e9, "")), (float(cells[0]), memory))
     return results
