@@ -59,6 +59,8 @@ HEAD_NBYTES = 64 << 10
 
 FILES_AHEAD = 2
 GRAINS_AHEAD = 1024
+FEW_AHEAD = 4
+"""Where the first grains are enough: with a thousand, 256 MB of each file were passed over."""
 
 FRAME_RATES = {"parquet": 600e6, "arrow": 3000e6}
 """Bytes of pandas frame that one core produces in a second if the source isn't text (measured on
@@ -150,7 +152,8 @@ class Dataset:
     def expansion(self) -> float:
         """Bytes in memory, as a pandas frame, per planned byte, of a sample."""
         enough = enough_nbytes(self.nbytes)
-        grains = self.iter_grains(min(SAMPLE_NBYTES // 4, enough), tolerates=True)
+        grain_nbytes = min(SAMPLE_NBYTES // 4, enough)
+        grains = self.iter_grains(grain_nbytes, tolerates=True, ahead=FEW_AHEAD)
         return measure_expansion(self.reader, grains, enough)
 
     @cached_property
@@ -158,7 +161,7 @@ class Dataset:
         """Bytes of a usual group of rows that is decoded as a whole, 0 if there are none."""
         if not self.reader.has_groups:
             return 0
-        return mean_group_nbytes(self.iter_grains(WHOLE, tolerates=True))
+        return mean_group_nbytes(self.iter_grains(WHOLE, tolerates=True, ahead=FEW_AHEAD))
 
     def select(self, columns: Sequence[str]) -> Dataset:
         """Return the dataset with only `columns` (of those that are selected), in that order.
@@ -183,7 +186,7 @@ class Dataset:
 
         frames: list[pd.DataFrame] = []
         missing = n
-        for piece in self.iter_grains(GRAIN_NBYTES):
+        for piece in self.iter_grains(GRAIN_NBYTES, ahead=FEW_AHEAD):
             frame = Chunk(self.reader, (piece,)).read()
             frames.append(frame.iloc[:missing])
             missing -= len(frames[-1])
@@ -193,7 +196,12 @@ class Dataset:
         return pd.concat(nonempty, ignore_index=True) if len(nonempty) > 1 else nonempty[0]
 
     def iter_grains(
-        self, grain_nbytes: int, memory_nbytes: int | None = None, *, tolerates: bool = False
+        self,
+        grain_nbytes: int,
+        memory_nbytes: int | None = None,
+        *,
+        tolerates: bool = False,
+        ahead: int = GRAINS_AHEAD,
     ) -> Iterator[Piece]:
         """Yield the finest pieces of all files, in order.
 
@@ -206,11 +214,9 @@ class Dataset:
         tolerates : bool
             Whether files that can't be opened or cut are yielded as pieces with their failures,
             or raise.
-
-        Notes
-        -----
-        The pass over text runs ahead in threads, some hundred grains and one file; closing the
-        iterator stops them.
+        ahead : int
+            Grains of a file that the pass over text, which runs ahead in threads, finds before
+            they are taken. Closing the iterator stops it.
         """
 
         def produce(extent: Piece) -> Iterator[Piece]:
@@ -227,7 +233,7 @@ class Dataset:
             self.extents,
             produce,
             threads=FILES_AHEAD,
-            depth=GRAINS_AHEAD,
+            depth=ahead,
             nbytes_of=lambda extent: extent.nbytes,
         )
 

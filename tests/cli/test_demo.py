@@ -20,7 +20,8 @@ QUERY = """
         avg(dep_delay) as mean_dep_delay, avg(arr_delay) as mean_arr_delay,
         avg(dep_delay - arr_delay) as mean_made_up, name
     from read_parquet('{flights}') join read_csv('{airlines}', header = true) using (carrier)
-    where arr_delay is not null group by all order by carrier, part_of_day
+    where arr_delay is not null group by all
+    order by carrier, min(sched_dep_time)
 """
 
 

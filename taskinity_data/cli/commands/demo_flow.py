@@ -50,19 +50,19 @@ def data_preparation(data: Any) -> Dataset:
     return open_dataset(data, columns=_COLUMNS)
 
 
-def part_of_day(clock: int) -> str:
-    """Return the part of the day of a clock time such as 517, which is 5:17."""
-    hour = clock // 100
-    if hour < 12:
-        return "morning"
-    return "afternoon" if hour < 18 else "evening"
-
-
 def process_chunk(chunk: pd.DataFrame) -> pd.DataFrame:
     """Return the flights that arrived, with the part of the day, and whether they were late."""
+    import pandas as pd
+
     arrived = chunk.dropna(subset=["arr_delay"])
     return arrived.assign(
-        part_of_day=arrived["sched_dep_time"].map(part_of_day),
+        part_of_day=pd.cut(
+            # Clock times such as 517, which is 5:17.
+            arrived["sched_dep_time"],
+            [0, 1200, 1800, 2400],
+            right=False,
+            labels=["morning", "afternoon", "evening"],
+        ),
         is_late=arrived["arr_delay"] >= _LATE_MINUTES,
         made_up=arrived["dep_delay"] - arrived["arr_delay"],
     )

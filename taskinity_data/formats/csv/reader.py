@@ -19,12 +19,13 @@ from taskinity_data.formats.csv.columns import (
     with_index,
 )
 from taskinity_data.formats.csv.encodings import to_utf8
-from taskinity_data.formats.csv.fast import has_lone_return, join_texts, parse_fast
+from taskinity_data.formats.csv.fast import has_lone_return, parse_fast
 from taskinity_data.formats.csv.head import read_head
 from taskinity_data.formats.csv.options import stable
 from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of
+from taskinity_data.formats.csv.records.regular_quotes import join_texts
 from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.reader import Misfit, Reader, ReadResult
 from taskinity_data.formats.schema import arrow_schema, dtype_of_kind, text_column
@@ -267,7 +268,8 @@ class CsvReader(Reader):
             return None
         labels, there, columns = self.columns_in(piece)
         try:
-            part = parse_fast(joined, labels, columns, self.options, encoded)
+            # What may end within quotes is not joined.
+            part = parse_fast(joined, labels, columns, self.options, encoded, is_closed=True)
             return None if part is None else self.complete(part, there)
         except (Misfit, ValueError, OverflowError):
             return None
@@ -278,7 +280,8 @@ class CsvReader(Reader):
         That is how many rows were dropped, and those that were quarantined.
         """
         labels, there, columns = self.columns_in(piece)
-        part: Any = parse_fast(data, labels, columns, self.options, encoded)
+        is_closed = self.ends_closed(piece)
+        part: Any = parse_fast(data, labels, columns, self.options, encoded, is_closed=is_closed)
         skipped = 0
         try:
             if part is None:
@@ -302,6 +305,11 @@ class CsvReader(Reader):
             from taskinity_data.formats.csv.messages import parse_error
 
             raise parse_error(piece, data, labels, self.options, error) from error
+
+    def ends_closed(self, piece: Piece) -> bool:
+        """Return whether `piece` was cut behind a record, so that it can't end within quotes."""
+        is_last = piece.stop >= piece.file.nbytes or piece.path in self.rows_of
+        return self.options.dialect.newlines_in_values and not is_last
 
     def columns_in(self, piece: Piece) -> tuple[tuple[Hashable, ...], list[Column], list[Column]]:
         """Return the labels of a piece's file, those of `needed` that it has, and what is parsed.

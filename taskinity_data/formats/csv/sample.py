@@ -16,12 +16,12 @@ import pandas as pd
 from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
 from taskinity_data.formats.csv.fast import (
     has_wide_integers,
-    join_texts,
+    parse_fast,
     split_first_rows,
-    trim_to_records,
 )
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
+from taskinity_data.formats.csv.records.regular_quotes import join_texts, trim_to_records
 from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.sampling import (
     find_ranges,
@@ -36,6 +36,7 @@ from taskinity_data.formats.schema import (
     freeze,
     is_proven_by,
     observe,
+    text_column,
 )
 from taskinity_data.sources.read import read_range
 
@@ -180,9 +181,9 @@ def find_slices(
     is_blind = dialect.escapechar is not None or dialect.comment is not None or has_holes
 
     def cut(nbytes: int) -> Iterator[Grain]:
-        near = start + 4 * nbytes
+        near = start + 2 * nbytes
         if near < stop and not (slices.is_whole or has_holes):
-            # A pass over all reads a megabyte and more before it yields the first records.
+            # A pass over all reads megabytes before it yields the first records.
             first = next(find_row_grains(file, start, near, options, nbytes))
             if first.stop < near:
                 yield first
@@ -259,7 +260,7 @@ def observe_together(
         joined = join_texts([decode_slice(part, options) for part in batch], options.dialect)
         if joined is None:
             return None
-        frame = parse_text(joined, all_labels, options, dtype=texts_but(labels, all_labels))
+        frame = parse_text(joined, all_labels, options)
         if all(is_plain(frame[label], options) for label in labels):
             part = Slice(joined, "utf-8", all_labels, batch[0].is_first)
             return observe_frame(frame, part, labels, options)
@@ -286,8 +287,12 @@ def observe_slice(
     """
     try:
         decoded = decode_slice(part, options)
-        dtype = texts_but(labels, part.labels)
-        frame = parse_tolerantly(decoded, part.labels, options, dtype)
+        try:
+            frame = parse_tolerantly(decoded, part.labels, options, None)
+        except OverflowError:
+            # Of a column that nobody reads, perhaps.
+            dtype = dict.fromkeys([label for label in part.labels if label not in labels], str)
+            frame = parse_tolerantly(decoded, part.labels, options, dtype)
         return observe_frame(frame, part._replace(data=decoded), labels, options)
     except (ValueError, OverflowError) as error:
         if isinstance(error, OverflowError) and options.dtype_backend is not None:
@@ -296,12 +301,6 @@ def observe_slice(
             raise beyond_int64("a column", options.dtype_backend) from error
         # Not parsed, not decoded: reading this range reports what and where.
         return {}
-
-
-def texts_but(labels: Sequence[Hashable], all_labels: Sequence[Hashable]) -> dict[Hashable, Any]:
-    """Return the dtypes with which pandas infers those of `labels` alone."""
-    inferred = set(labels)
-    return {label: str for label in all_labels if label not in inferred}
 
 
 def observe_frame(
@@ -323,7 +322,7 @@ def observe_frame(
     unsure = [label for label in labels if values[label].dtype.kind not in "iu"]
     if part.is_first and unsure:
         thousands = options.per_chunk.get("thousands") or ""
-        for texts in iter_first_texts(part, options):
+        for texts in iter_first_texts(part, unsure, options):
             settled |= {label: is_proven_by(texts[label], thousands) for label in unsure}
             unsure = [label for label in unsure if not settled[label]]
             if not unsure:
@@ -331,11 +330,18 @@ def observe_frame(
     return {label: (shown[label], settled[label]) for label in labels}
 
 
-def iter_first_texts(part: Slice, options: CsvOptions) -> Iterator[Any]:
-    """Yield the first texts of each column, those of more rows each time."""
+def iter_first_texts(part: Slice, labels: Sequence[Hashable], options: CsvOptions) -> Iterator[Any]:
+    """Yield the first texts of each of `labels`, those of more rows each time, at last of all."""
     yield split_first_rows(part.data, part.labels, options)
-    for rows in (SETTLING_ROWS, None):
-        yield parse_tolerantly(part.data, part.labels, options, str, nrows=rows)
+    yield parse_tolerantly(part.data, part.labels, options, str, nrows=SETTLING_ROWS)
+    columns = [text_column(label) for label in labels]
+    table = parse_fast(part.data, part.labels, columns, options)
+    if table is None:
+        yield parse_tolerantly(part.data, part.labels, options, str)
+    else:
+        yield dict(
+            zip(labels, (texts.unique().to_pylist() for texts in table.columns), strict=True)
+        )
 
 
 def are_numbers(texts: pd.Series, options: CsvOptions) -> bool:

@@ -3,6 +3,7 @@ import pickle
 import random
 import tempfile
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ from taskinity_data.errors import PlanError, ReadError, SchemaError
 from taskinity_data.formats import sampling
 from taskinity_data.formats.csv.columns import to_frame, to_table
 from taskinity_data.formats.csv.exact import parse_exact
-from taskinity_data.formats.csv.fast import MISSING, can_be_fast, parse_fast
+from taskinity_data.formats.csv.fast import BLOCK_NBYTES, MISSING, can_be_fast, parse_fast
 from taskinity_data.formats.csv.open import open_csv
 from taskinity_data.formats.csv.options import parse_options
-from taskinity_data.formats.schema import Column, dtype_of_kind
+from taskinity_data.formats.csv.records.cuts import find_open_quote
+from taskinity_data.formats.schema import Column, dtype_of_kind, text_column
 
 SIZES = (1, 2, 7, 30, 1 << 30)
 
@@ -446,6 +448,35 @@ def test_the_fast_engine_cuts_records_into_the_fields_that_pandas_sees(
     if table is not None:
         frame = parse_exact(data, ["c", "d"], columns, options)
         assert table.equals(to_table(frame, columns))
+
+
+def test_wherever_quotes_stand_the_fast_engine_reads_closed_records_as_pandas_does():
+    options = parse_options({})
+    columns = [text_column("c"), text_column("d")]
+    accepted = 0
+    for length in range(3, 7):
+        for signs in product('a",\n', repeat=length):
+            data = "".join((*signs, "\n")).encode()
+            if data.count(b",") == 0 or find_open_quote(data, 0, options.dialect) is not None:
+                continue
+            table = parse_fast(data, ["c", "d"], columns, options, is_closed=True)
+            if table is not None:
+                accepted += b'"' in data
+                assert table.equals(
+                    to_table(parse_exact(data, ["c", "d"], columns, options), columns)
+                )
+    assert accepted > 500
+
+
+def test_line_ends_within_quotes_are_kept_wherever_blocks_of_the_fast_engine_end():
+    options = parse_options({})
+    columns = [text_column("c"), text_column("d")]
+    record = b'1,"x\r\ny"\r\n'
+    for pad in range(len(record)):
+        data = b"z" * pad + record * (BLOCK_NBYTES // len(record) + 2)
+        table = parse_fast(data, ["c", "d"], columns, options, is_closed=True)
+        assert table is not None
+        assert table["d"].unique().to_pylist() == ["x\r\ny"]
 
 
 def test_missing_values_are_those_of_pandas():

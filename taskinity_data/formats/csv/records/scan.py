@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.formats.csv.records.dialect import Dialect
 
-__all__ = ["BLOCK_NBYTES", "Scan", "count_rows", "scan_range"]
+__all__ = ["BLOCK_NBYTES", "Scan", "count_rows", "ends_open", "scan_range"]
 
 BLOCK_NBYTES = 1 << 20
 """Bytes of a block, and with the masks made of it about what a core's second cache holds."""
@@ -147,6 +147,19 @@ def count_rows(source: Source, start: int, stop: int, dialect: Dialect) -> int:
     """
     with open_source(source) as read:
         return sum(scan.rows for scan in scan_range(read, start, stop, dialect))
+
+
+def ends_open(data: bytes, dialect: Dialect) -> bool:
+    r"""Return whether records end within quotes, or after an escape; the first begins outside.
+
+    Examples
+    --------
+    >>> from taskinity_data.formats.csv.records.dialect import Dialect
+    >>> ends_open(b'a,"b"\n', Dialect()), ends_open(b'a,"b\n', Dialect())
+    (False, True)
+    """
+    with open_source(data) as read:
+        return any(scan.is_open for scan in scan_range(read, 0, len(data), dialect))
 
 
 def _find_ends(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
