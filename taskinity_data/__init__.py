@@ -34,4 +34,6 @@ def __getattr__(name: str) -> Any:
         return _import_name(name)
     from taskinity_data.wording import suggest
 
-    raise AttributeError(f"taskinity_data has no {name!r}.{suggest(name, __all__)}")
+    text = f"taskinity_data has no {name!r}.{suggest(name, __all__)}"
+    # With a name set, Python adds no second suggestion.
+    raise AttributeError(text, name=name)

@@ -63,13 +63,15 @@ def shorten_traceback(text: str, max_lines: int = 9) -> str:
     """
     frames: list[list[str]] = []
     message: list[str] = []
+    last_error: list[str] = []
     is_kept = False
     for line in text.rstrip().splitlines():
+        last_error.append(line)
         if match := _FRAME.match(line):
             is_kept = is_user_path(match["path"])
             frames += [[line]] if is_kept else []
         elif line.startswith(_CHAINED):
-            frames, message = [], []
+            frames, message, last_error = [], [], []
         elif not line.startswith(" "):
             message = [line] if line and not line.startswith("Traceback (") else message
         elif is_kept:
@@ -77,7 +79,7 @@ def shorten_traceback(text: str, max_lines: int = 9) -> str:
     while sum(map(len, frames)) + len(message) > max_lines and len(frames) > 1:
         del frames[0]
     if not frames:
-        return "\n".join(text.rstrip().splitlines()[-max_lines:])
+        return "\n".join(last_error[-max_lines:]).strip("\n")
     return "\n".join([*(line for frame in frames for line in frame), *message])
 
 

@@ -395,6 +395,6 @@ class Checkpoints:
                 counts = {"chunks": self._counts["ended"] + self._counts["recalled"]}
                 self._run_directory.summarize(self._head | end | counts)
             except OSError as error:
-                self._say(f"{self._run_directory.directory}: {error.strerror}")
+                self._say(f"{self._run_directory.directory}: no summary ({error.strerror})")
             self._run_directory.leave()
             self._run_directory = None

@@ -103,7 +103,7 @@ def find_run(run_dir: Path, run_id: str) -> Path:
         names = [run.directory.name for run in list_kept(run_dir)]
         raise ResumeError(
             f"there is no run {run_id!r} in {run_dir.absolute()}.{suggest(str(run_id), names)} "
-            "`taskinity-data runs` lists those that are there",
+            "`taskinity-data runs` lists the stored runs",
             run_id=run_id,
         )
     return directory

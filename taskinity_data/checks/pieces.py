@@ -37,7 +37,7 @@ def cut_rows(data: Any, start: int, stop: int) -> Any:
 def join(pieces: Sequence[Any]) -> Any:
     """Concatenate pieces of one kind."""
     if not pieces:
-        raise ValueError("there is nothing to check with: give a few chunks")
+        raise ValueError("there are no chunks to check; give a few")
     kind = kind_of(pieces[0])
     if len(pieces) == 1:
         return pieces[0]

@@ -140,7 +140,7 @@ def plan_items(stage: FanOutStage, value: Any, reducers: Sequence[Any]) -> Itera
     width = None if stage.width == "*" else int(stage.width)
     if is_stream(value):
         raise PlanError(
-            "an iterator is taken while a run goes, so it has no graph; use run_flow, or a list"
+            "an iterator is read during the run, so it has no graph; use run_flow, or a list"
         )
     if whole := as_dataset(value):
         dataset = narrow(whole, stage.chains, reducers)
@@ -364,14 +364,14 @@ def _repeat(job: Job, datasets: Sequence[Dataset], plan: ChunkPlan) -> RunningFa
     """Open the cuts of `plan`, which must be whole and of one of `datasets`."""
     sources = datasets[0].sources
     if sources != tuple(extent.file for extent in plan.extents):
-        raise PlanError("the plan given is of other files, or they changed since; plan again")
+        raise PlanError("plan= is of other files, or they have changed; plan again")
     made_by = {chunk.reader.identity() for chunk in plan}
     for dataset in datasets:
         if made_by <= {dataset.reader.identity()}:
             check_tiling(plan.extents, plan.chunks)
             reason = f"as in the plan given ({plan.reason})"
             return _open_chunks(job, plan.chunks, dataset.extents, reason)
-    raise PlanError("the plan given was made with other reader options, columns or schema")
+    raise PlanError("plan= was made with other reader options, columns or schema")
 
 
 def _open_chunks(

@@ -148,7 +148,7 @@ def _read_groups(filters: Any) -> list[list[_Predicate]]:
     if not isinstance(filters, (list, tuple)) or not filters:
         raise PlanError(f"filters={filters!r} is not a list of predicates: {_HELP}")
     if all(isinstance(item, (list, tuple)) and len(item) == 0 for item in filters):
-        raise PlanError(f"filters={filters!r} holds no predicate: {_HELP}")
+        raise PlanError(f"filters={filters!r} has no predicate: {_HELP}")
     is_flat = isinstance(filters[0], (list, tuple)) and isinstance(filters[0][:1], (list, tuple))
     is_flat = is_flat and bool(filters[0]) and isinstance(filters[0][0], str)
     groups = [filters] if is_flat else filters

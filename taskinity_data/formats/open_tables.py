@@ -232,9 +232,9 @@ def _find_categories(
             ) from error
         if values.null_count:
             raise PlanError(
-                f"column {field.name!r}: a null is among its categories, which pandas has not; "
-                f"leave it out by columns=, or give its plain type, {field.type.value_type}, by "
-                "schema="
+                f"column {field.name!r}: a null is among its categories, which pandas does not "
+                "allow; leave it out by columns=, or give its plain type, "
+                f"{field.type.value_type}, by schema="
             )
         index = field.type.index_type
         if len(values) > 2 ** (index.bit_width - 1):

@@ -248,7 +248,7 @@ def check_columns(
                 f"{suggest(name, schema.names)}"
             )
         if name in visited:
-            raise PlanError(f"columns: {name!r} is named twice; name each column once")
+            raise PlanError(f"columns: {name!r} is listed twice; list each column once")
         visited.add(name)
     return names
 

@@ -320,7 +320,7 @@ def _open_target(output: Any, options: Mapping[str, Any]) -> LocalTarget | Store
         )
     path = find_directory(_local_path(text))
     if options:
-        raise PlanError("storage_options mean nothing for a local directory; leave them out")
+        raise PlanError("storage_options are not for local directories; leave them out")
     return LocalTarget(path)
 
 

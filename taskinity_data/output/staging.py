@@ -6,6 +6,7 @@ second worker or a straggler never writes over a file whose checksum has been re
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -157,7 +158,7 @@ class StoreStaging(Staging):
         if not is_there:
             self.remote.remove(names)
             raise FileNotFoundError(
-                f"{self.remote.url}: the run has ended, or another one took it for dead; what this "
+                f"{self.remote.url}: the run has ended, or another one has taken over; what this "
                 "worker wrote was removed"
             )
 
@@ -195,8 +196,9 @@ def write_file(
             path,
         ) from error
     except OSError as error:
+        cure = "; make room there, or name another output=" if error.errno == errno.ENOSPC else ""
         raise OSError(
-            error.errno, f"the part can't be written: {error.strerror or error}", path
+            error.errno, f"the part can't be written: {error.strerror or error}{cure}", path
         ) from error
 
 

@@ -219,7 +219,7 @@ def _convert(data: Any, label: str) -> pa.Table | None:
     if isinstance(data, pd.Series):
         if data.name is None:
             raise PlanError(
-                f"{label} gave a Series without a name, which can't be a column; name it: "
+                f"{label} returned a Series without a name, which can't be a column; name it: "
                 "series.rename('NAME')"
             )
         data = data.to_frame()
@@ -230,9 +230,9 @@ def _convert(data: Any, label: str) -> pa.Table | None:
         return data.to_arrow()
     hint = "; call .collect() on it" if type(data).__name__ == "LazyFrame" else ""
     raise PlanError(
-        f"{label} gave {kind}, which is not a table{hint}; with output=, the function must return "
-        "a pandas DataFrame or named Series, an Arrow table, a polars DataFrame, or None for no "
-        "rows"
+        f"{label} returned {kind}, which is not a table{hint}; with output=, the function must "
+        "return a pandas DataFrame or named Series, an Arrow table, a polars DataFrame, or None "
+        "for no rows"
     )
 
 

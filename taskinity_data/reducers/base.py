@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from taskinity_data.data_kinds import describe_kind, kind_of
-from taskinity_data.errors import BindError, ReduceError
+from taskinity_data.errors import BindError, ReduceError, hides_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -337,6 +337,7 @@ class UserReducer(WholeChunks):
         return f"reducer({', '.join(parts)})"
 
 
+@hides_frames
 def reducer(
     combine: Callable[[list[Any]], Any],
     partial: Callable[[Any], Any] | None = None,
@@ -386,7 +387,7 @@ def reducer(
     }
     for word, function in functions.items():
         if not callable(function) and (function is not None or word == "combine"):
-            raise ReduceError(f"reducer({word}={function!r}): a function is needed")
+            raise ReduceError(f"reducer({word}={function!r}): must be a function")
     if (dump is None) != (load is None):
         raise ReduceError("reducer(): give both dump and load, or neither; one of them is missing")
     return UserReducer(combine, partial, finish, dump, load)

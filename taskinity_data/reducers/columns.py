@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.data_kinds import kind_of
-from taskinity_data.errors import ReduceError
+from taskinity_data.errors import ReduceError, hides_frames
 from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.grouping import Grouping
 from taskinity_data.reducers.inputs import as_dtype, check_columns, exact_rows, to_arrow, to_frame
@@ -167,6 +167,7 @@ class TopK:
         return f"top_k({self.k}, {by!r})"
 
 
+@hides_frames
 def top_k(k: int, by: Any) -> TopK:
     """Keep the `k` rows with the largest values of `by`, as ``frame.nlargest(k, by)`` of all rows.
 
@@ -192,10 +193,10 @@ def top_k(k: int, by: Any) -> TopK:
         `k` is not a positive integer, or there is no column.
     """
     if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
-        raise ReduceError(f"top_k({k!r}, ...): how many rows? An integer from 1 up")
+        raise ReduceError(f"top_k({k!r}, ...): k must be an integer from 1 up")
     columns = tuple(by) if isinstance(by, (list, tuple)) else (by,)
     if not columns:
-        raise ReduceError("top_k(): by which column?")
+        raise ReduceError("top_k() needs a column")
     return TopK(int(k), columns)
 
 
@@ -228,6 +229,7 @@ class Histogram(ColumnReducer):
         return f"histogram({self.column!r}, {list(self.edges)!r})"
 
 
+@hides_frames
 def histogram(column: Any, bins: ArrayLike) -> Histogram:
     """Count a column's values between fixed edges, as ``numpy.histogram(values, bins)``.
 
@@ -354,6 +356,7 @@ class ApproxQuantiles(ColumnReducer):
         return f"approx_quantiles({self.column!r}, {self.q!r})"
 
 
+@hides_frames
 def approx_quantiles(column: Any, q: float | Sequence[float]) -> ApproxQuantiles:
     """Estimate quantiles of a column of numbers, as ``frame[column].quantile(q)``, without nulls.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 
 from taskinity_data.data_kinds import kind_of
-from taskinity_data.errors import ReduceError
+from taskinity_data.errors import ReduceError, hides_frames
 from taskinity_data.reducers.aggregates import HOWS, aggregate_of, answer_dtype
 from taskinity_data.reducers.column_values import Answer
 from taskinity_data.reducers.group_states import measure_groups, merge_groups, start_groups
@@ -119,6 +119,7 @@ def _with_pandas_dtypes(keys: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame
     return keys
 
 
+@hides_frames
 def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     """Group all rows by columns and aggregate each group.
 
@@ -186,12 +187,16 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     checked = []
     for new, pair in aggregates.items():
         if not isinstance(pair, tuple) or len(pair) != len(("column", "how")):
-            raise ReduceError(f"group_by(): {new}={pair!r} should be ({new}=(column, how))")
+            raise ReduceError(
+                f'group_by(): {new}={pair!r} is not a pair: write {new}=("COLUMN", "sum")'
+            )
         column, how = pair
         if not isinstance(how, str) or how not in HOWS:
             hint = suggest(str(how), HOWS)
+            if how in ("median", "quantile"):
+                hint = " Of all rows: td.approx_quantiles(column, 0.5)."
             raise ReduceError(
-                f"group_by(): {new}={pair!r}: there is no how {how!r}.{hint} Known are: "
+                f"group_by(): {new}={pair!r}: unknown aggregate {how!r}.{hint} Known are: "
                 f"{', '.join(HOWS)}"
             )
         checked.append((new, column, how))

@@ -71,7 +71,7 @@ def find_bound(
         _rule("single tasks, one at a time", overlap.alone_s, total, "of the run", _HALF),
         _rule("planning and combining here", driving_s, total, "of the run", _HALF),
     ]
-    answer = _first(rules, _SENTENCES)
+    answer = _first(rules, singles)
     if not chunks:
         return answer or _side_by_side(rules, singles, workers, overlap)
     window = _window(chunks)
@@ -85,7 +85,7 @@ def find_bound(
     if answer is not None:
         return answer._replace(rules=tuple(rules))
     if rules[3].holds and workers > 1:
-        return _idle(rules, chunks, workers, overlap)
+        return _idle(rules, [*chunks, *singles], workers, overlap)
     name, spent = max(parts.items(), key=lambda part: part[1])
     headline = f"{name.capitalize()} took {percent(spent / worked)} of the workers' work"
     mean_s = worked / len(chunks)
@@ -120,14 +120,12 @@ def _parts(chunks: Sequence[AttemptRow]) -> dict[str, float]:
     }
 
 
-_READ_LESS = "Read less: columns=, filters=; Parquet reads faster than CSV or JSON."
 _HERE = ("threads", "processes", "synchronous")
 _START = "Run it in threads (scheduler='threads'), or keep a client open over several runs."
-_SINGLES = "Single tasks ran alone: make the longest of them a fan-out, or shorten it."
 _DRIVER = "Larger chunks (chunk_size=) make fewer results to combine in this process."
 _SENTENCES = {
     0: ("more work, or a running cluster, would make up for it", _START),
-    1: ("more workers will not help", _SINGLES),
+    1: ("more workers will not help", ""),
     2: ("more workers will not help", _DRIVER),
 }
 """By the number of the rule that holds first."""
@@ -195,17 +193,30 @@ def _rule(name: str, spent: float, whole: float, unit: str, threshold: float) ->
     )
 
 
-def _first(rules: Sequence[Rule], sentences: Mapping[int, tuple[str, str]]) -> Bound | None:
+def _first(rules: Sequence[Rule], singles: Sequence[AttemptRow]) -> Bound | None:
     for number, rule in enumerate(rules):
         if rule.holds:
-            consequence, advice = sentences[number]
+            consequence, advice = _SENTENCES[number]
             name = rule.name.partition(",")[0].capitalize()
             return Bound(
                 f"{name} took {percent(rule.share)} of the run: {consequence}.",
-                advice,
+                advice or _shorten(singles),
                 tuple(rules),
             )
     return None
+
+
+def _shorten(singles: Sequence[AttemptRow]) -> str:
+    """Return what to do about tasks that ran alone; names the longest of them."""
+    longest = max(singles, key=lambda single: single.duration_s)
+    took = format_seconds(longest.duration_s)
+    return f"Shorten {longest.task} ({took}), or divide its work among the chunks."
+
+
+def _read_less(chunks: Sequence[AttemptRow]) -> str:
+    is_text = not all(".parquet" in chunk.location for chunk in chunks)
+    text = "; Parquet reads faster than CSV or JSON" if is_text else ""
+    return f"Read less: columns=, filters={text}."
 
 
 def _idle(
@@ -222,7 +233,8 @@ def _idle(
         advice = "See the failures; a shorter retry_delay= waits less. More workers will not help."
     elif overlap.idle_in_singles_s > half:
         why = "single tasks ran meanwhile"
-        advice = f"{_SINGLES} More workers will not help."
+        singles = [attempt for attempt in attempts if attempt.number is None]
+        advice = f"{_shorten(singles)} More workers will not help."
     elif len(items) < 2 * workers:
         verb = "was" if len(items) == 1 else "were"
         count = format_count(len(items), "chunk")
@@ -300,12 +312,12 @@ def _of_reading(
     """Return what follows where most of the work was reading, and what to do about it."""
     share = _share_of_cores(seconds, worked)
     if share is not None and share >= _COMPUTED:
-        return ", mostly computing: more cores help, a faster disk does not", _READ_LESS
+        return ", mostly computing: more cores help, a faster disk does not", _read_less(chunks)
     nbytes, window = sum(chunk.nbytes for chunk in chunks), _window(chunks)
     rate = f" ({format_nbytes(nbytes / window)} a second here)" if nbytes and window > 0 else ""
     return (
         ": more workers will not help if the disk or network is at its limit",
-        f"{_READ_LESS} Compare the rate with that of the disk or network{rate}.",
+        f"{_read_less(chunks)} Compare the rate with that of the disk or network{rate}.",
     )
 
 

@@ -32,12 +32,12 @@ _MAX_DONE, _MAX_FAILED = 12, 20
 _MAX_ERRORS, _MAX_FRAME_LINES, _MAX_LINE, _MAX_ANSWER_ROWS = 3, 5, 300, 6
 
 
-def summarise(run: Any, *, has_frames: bool = True, is_coloured: bool = False) -> str:
+def summarise(run: Any, *, is_explained: bool = False, is_coloured: bool = False) -> str:
     """Return `run` as text of at most 12 lines, and of 20 if it did not go well.
 
-    `has_frames=False` leaves the failure's traceback out, if it has been shown already.
+    `is_explained` leaves out the failure that the message of its `FlowFailed` has shown.
     """
-    head, sections = describe_run(run), _sections(run, has_frames)
+    head, sections = describe_run(run), _sections(run, is_explained)
     limit = _MAX_DONE if str(run.status) == "COMPLETED" else _MAX_FAILED
     left = limit - 1 - sum(map(len, sections.values()))
     answer = _answer(run, left) if _has_answer(run) else []
@@ -102,17 +102,18 @@ def _answer(run: Any, max_lines: int) -> list[str]:
     return lines[: max(1, max_lines)]
 
 
-def _sections(run: Any, has_frames: bool = True) -> dict[str, list[str]]:
+def _sections(run: Any, is_explained: bool = False) -> dict[str, list[str]]:
     notices = list(run.notices)
     more = f" (and {len(notices) - 1} more: run.notices)" if len(notices) > 1 else ""
     went_well = str(run.status) == "COMPLETED"
     takes_long = run.timings["total"] >= MIN_ADVICE_S
+    quarantined = [] if is_explained else describe_quarantine(run)
     return {
         "Output": [describe_output(run)] if run.output is not None else [],
         **_account(run),
-        "Failed": _failures(run, has_frames),
+        "Failed": _failures(run, is_explained),
         "Fallback": describe_fallbacks(run)[:1],
-        "Bad rows": [*describe_bad_lines(run)[:1], *describe_quarantine(run)][:1],
+        "Bad rows": [*describe_bad_lines(run)[:1], *quarantined][:1],
         "Note": [_cut(notices[0]) + more] if notices else [],
         "Time": [run.bound] if run.bound and takes_long and went_well else [],
         "Advice": [run.advice] if run.advice and takes_long and went_well else [],
@@ -135,10 +136,10 @@ def _account(run: Any) -> dict[str, list[str]]:
     return {title: [f"{lines[0]}{size and f' ({size})'}"] if lines else []}
 
 
-def _failures(run: Any, has_frames: bool) -> list[str]:
-    """Return the most frequent errors with their counts, the first place and one traceback."""
+def _failures(run: Any, is_explained: bool) -> list[str]:
+    """Return the most frequent errors with their counts, and where the first of them was raised."""
     failures = run.failures
-    if not len(failures):
+    if len(failures) <= is_explained:
         return []
     kinds = failures["error"].map(without_numbers)
     by = failures.groupby(["task", kinds, "status"], sort=False)["error"]
@@ -151,10 +152,11 @@ def _failures(run: Any, has_frames: bool) -> list[str]:
     ][:_MAX_ERRORS]
     if len(groups) > _MAX_ERRORS:
         lines.append(f"and {format_count(len(groups) - _MAX_ERRORS, 'other error')}: run.failures")
-    first = failures.iloc[0].to_dict()
-    if isinstance(first["path"], str):
-        lines.append(f"first in {find_place(first, planned_chunks(run))}")
-    if has_frames:
+    if not is_explained:
+        task, kind, _ = groups.index[0]
+        first = failures[(failures["task"] == task) & (kinds == kind)].iloc[0].to_dict()
+        if isinstance(first["path"], str):
+            lines.append(f"first in {find_place(first, planned_chunks(run))}")
         frames = shorten_traceback(str(first["traceback"]), _MAX_FRAME_LINES)
         lines += [line for line in frames.splitlines() if line.strip() != _cut(first["error"])]
     return lines

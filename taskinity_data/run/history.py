@@ -186,7 +186,7 @@ def replay(
     missing = [name for name in past.head["asked"] if name not in inputs_given]
     if missing:
         raise ResumeError(
-            f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: "
+            f"run {run_id}: the input {missing[0]!r} was not stored; pass it again: "
             f"td.replay({run_id!r}, {key!r}, {missing[0]}=...)"
         )
     flow = _bind(past, tasks)
@@ -244,7 +244,7 @@ def reopen(
         again = "--storage-option NAME=VALUE"
         again = again if missing[0] == "storage_options" else f"--input {missing[0]}=..."
         raise ResumeError(
-            f"run {run_id}: the input {missing[0]!r} could not be kept; give it again: {again}"
+            f"run {run_id}: the input {missing[0]!r} was not stored; pass it again: {again}"
         )
     files = {location[2] for location in head["functions"].values() if location and location[2]}
     options = repeated_options(head) | {"asks": head.get("asks", ())}

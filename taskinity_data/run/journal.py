@@ -74,8 +74,8 @@ class RunJournal:
             self.checkpoints.begin()
         except OSError as error:
             raise SettingsError(
-                f"run_dir={str(self.run_dir)!r}: what is finished can't be kept there: "
-                f"{error.strerror} ({error.filename}); name another directory with run_dir= or "
+                f"run_dir={str(self.run_dir)!r}: results can't be stored there: "
+                f"{error.strerror or error}; name another directory with run_dir= or "
                 "TASKINITY_RUN_DIR"
             ) from error
 
@@ -217,7 +217,7 @@ def open_journal(
     new_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
     if not is_kept:
         if resume:
-            raise ResumeError("only= runs one chunk and keeps nothing; leave resume= out")
+            raise ResumeError("only= runs one chunk and stores nothing; leave resume= out")
         return RunJournal(new_id, run_dir, call_details={"labels": call.labels})
     output = options.output
     where = None

@@ -343,7 +343,7 @@ class Run(Generic[T]):
     @cached_property
     def _diff_details(self) -> dict[str, Any]:
         if self.directory is None:
-            raise ResumeError(f"run {self.run_id} is not kept; name a directory with run_dir=")
+            raise ResumeError(f"run {self.run_id} was not stored; pass run_dir=")
         from taskinity_data.checkpoints.read_journal import read_past
         from taskinity_data.run.diff import facts_for_diff
 

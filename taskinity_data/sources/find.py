@@ -260,7 +260,7 @@ def _look_at(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
     except FileNotFoundError as error:
         raise SourceNotFound(f"{path}: {_why_missing(path)}") from error
     except OSError as error:
-        raise PlanError(f"{path}: can't be looked at: {error.strerror}") from error
+        raise PlanError(f"{path}: can't be read: {error.strerror}") from error
 
 
 def _why_missing(path: str) -> str:

@@ -94,7 +94,7 @@ def fingerprint_of(info: Mapping[str, Any], path: str) -> Fingerprint:
     nbytes = info.get("size")
     if nbytes is None:
         raise PlanError(
-            f"{path}: the server does not tell how large the file is, so that it can't be cut; "
+            f"{path}: the server does not report the file's size, so it can't be split; "
             "download it first and give the path"
         )
     # Listings write tags without quotes, and tell times to the millisecond that a request for one

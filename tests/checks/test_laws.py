@@ -135,7 +135,7 @@ def test_reducers_of_lists_arrays_and_tables(frame):
     check_reducer(td.reducer(sum, partial=len), [np.arange(5)])
     check_reducer(td.group_by("key", n=("n", "sum")), [pa.Table.from_pandas(frame)])
     check_reducer(td.concat(), [pl.from_pandas(frame)])
-    with pytest.raises(ValueError, match="nothing to check"):
+    with pytest.raises(ValueError, match="no chunks to check"):
         check_reducer(td.count(), [])
     with pytest.raises(ValueError, match="can't be cut"):
         check_reducer(td.count(), [{1}, {2}])

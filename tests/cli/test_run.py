@@ -130,7 +130,8 @@ def test_a_users_failure_is_1_with_frames_file_range_and_next_step(folder, call)
     assert "AssertionError: too large" in said.stderr
     assert 'my_tasks.py", line 10, in process_chunk' in said.stderr
     assert "numbers.csv" in said.stderr
-    assert "run a failed chunk in this process" in said.stderr
+    assert "run a failed chunk in this process" in said.stdout
+    assert "too large" not in said.stdout
     assert "execution/" not in said.stderr
     assert "Totals: FAILED" in said.stdout
     assert "in process_chunk" not in said.stdout
@@ -327,7 +328,7 @@ def test_an_option_that_can_not_be_understood_is_in_the_json_object_too(folder, 
 def test_an_input_that_is_missing_is_told_with_the_option_that_gives_it(folder, call):
     said = call(*CALL)
     assert said.exit_code == 2
-    assert "nothing fills parameter 'data'" in said.stderr
+    assert "no value for parameter 'data'" in said.stderr
     assert "--input data=…" in said.stderr
 
 

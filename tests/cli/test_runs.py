@@ -63,7 +63,7 @@ def test_a_failed_run_goes_on_by_its_id_or_as_the_newest(stoppable, call, monkey
     said = call(*RUN)
     (run_id,) = runs_of(stoppable)
     assert said.exit_code == 1
-    assert f"taskinity-data redrive {run_id}" in said.stderr
+    assert f"taskinity-data redrive {run_id}" in said.stdout
     for arguments in (("--resume", run_id), ("--resume",)):
         assert call(*RUN, *arguments).exit_code == 1
     assert (stoppable / "ran").read_text().count("x") == 4

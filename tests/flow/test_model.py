@@ -124,7 +124,7 @@ def test_a_flow_draws_itself() -> None:
 def test_a_flow_becomes_a_dask_graph() -> None:
     flow = parse_flow("flow F:\n A -> B").bind({"a": lambda x: x + 1, "b": lambda a: 2 * a})
     assert flow.to_delayed(x=3).compute(scheduler="synchronous") == 8
-    with pytest.raises(BindError, match="nothing fills parameter 'x'"):
+    with pytest.raises(BindError, match="no value for parameter 'x'"):
         flow.to_delayed()
 
 

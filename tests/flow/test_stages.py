@@ -269,7 +269,7 @@ def test_a_parameter_with_a_default_takes_the_only_upstream() -> None:
 
 
 def test_only_direct_upstreams_fill_parameters() -> None:
-    with pytest.raises(BindError, match="nothing fills parameter 'a'"):
+    with pytest.raises(BindError, match="no value for parameter 'a'"):
         stage("A -> B -> C", a=nothing, b=one, c=lambda b, a: 1)
 
 

@@ -94,8 +94,8 @@ def test_filters_pickle():
     [
         ([("aa", ">", 1)], "no column 'aa'.*Did you mean 'a'"),
         ([], "not a list of predicates.*write e.g."),
-        ([[]], "holds no predicate"),
-        ([()], "holds no predicate"),
+        ([[]], "has no predicate"),
+        ([()], "has no predicate"),
         ([[("a", ">", 1)], []], "not a list of predicates"),
         ("a > 1", "not a list of predicates"),
         (("a", "==", 3), r"not a list of predicates"),

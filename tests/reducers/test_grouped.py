@@ -471,9 +471,9 @@ def test_what_is_no_frame_is_refused_with_what_to_do():
         (lambda: group_by(["a", "b"], n=("x", "count")), r"group_by\('a', 'b', ...\)"),
         (lambda: group_by("k", "k", n=("x", "count")), "given twice"),
         (lambda: group_by("k", n=("x", "maen")), "Did you mean 'mean'"),
-        (lambda: group_by("k", n=("x", ["sum"])), "there is no how"),
-        (lambda: group_by("k", n="count"), r"n=\(column, how\)"),
-        (lambda: group_by("k", n=("x",)), r"n=\(column, how\)"),
+        (lambda: group_by("k", n=("x", ["sum"])), "unknown aggregate"),
+        (lambda: group_by("k", n="count"), r"write n=\(.COLUMN., .sum.\)"),
+        (lambda: group_by("k", n=("x",)), r"write n=\(.COLUMN., .sum.\)"),
     ],
 )
 def test_a_wrong_call_is_refused_at_once(make, message):

@@ -89,6 +89,9 @@ def test_reading_that_computes_is_not_put_down_to_the_disk():
     found = bound(two_workers(read=1.0), cpu=12.0, queued=6.0, work=20.0)
     assert found.headline.endswith("mostly computing: more cores help, a faster disk does not.")
     assert found.advice == "Read less: columns=, filters=; Parquet reads faster than CSV or JSON."
+    parquet = [row._replace(location="/a.parquet [rows 0 to 9]") for row in two_workers(read=1.0)]
+    found = bound(parquet, cpu=12.0, queued=6.0, work=20.0)
+    assert found.advice == "Read less: columns=, filters=."
 
 
 def test_one_thread_does_not_show_whether_a_second_one_helps():
@@ -130,6 +133,7 @@ def test_what_happens_outside_of_the_workers_comes_first(seconds, begins):
 def test_single_tasks_bound_what_runs_beside_none():
     found = bound([attempt(None, 0.0, 9.0)], total=10.0)
     assert found.headline == "Single tasks took 90 % of the run: more workers will not help."
+    assert found.advice == "Shorten Work (9.0 s), or divide its work among the chunks."
 
 
 def test_single_tasks_side_by_side_are_not_said_to_run_alone():

@@ -193,10 +193,18 @@ def test_a_failed_run_has_no_answer_and_its_frames_only_once():
     assert "None" not in summary_html(make_run(status="INTERRUPTED", value=None))
     failed = make_run(status="FAILED", value=None)
     assert "in process_chunk" in summarise(failed)
-    text = summarise(failed, has_frames=False)
+    assert "first in /data/a.csv [3,000 to 4,000]" in summarise(failed)
+    text = summarise(failed, is_explained=True)
     assert "Answer" not in text
+    assert "Failed  " not in text
+
+
+def test_several_failures_are_counted_under_the_error_that_was_shown():
+    failures = pd.concat([make_run().failures] * 40)
+    failed = make_run(status="FAILED", value=None, failures=failures)
+    text = summarise(failed, is_explained=True)
+    assert "Failed   ProcessChunk: ValueError: <b>bad</b> cell (40 failed)" in text
     assert "in process_chunk" not in text
-    assert "first in /data/a.csv [3,000 to 4,000]" in text
 
 
 def test_failures_are_grouped_by_error_with_their_number_and_one_traceback():

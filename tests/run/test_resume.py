@@ -759,7 +759,7 @@ def test_one_chunk_is_replayed_here_with_nothing_caught(ground):
     frame = pd.read_csv("in/0.csv")
     run = go(lambda chunk: len(chunk), source=frame, reduce=td.sum())
     key = run.outcomes.key.iloc[0]
-    with pytest.raises(ResumeError, match="'source' could not be kept"):
+    with pytest.raises(ResumeError, match="'source' was not stored"):
         td.replay(run.run_id, key, run_dir="runs")
     with pytest.raises(td.errors.BindError, match="ProcessChunk"):
         td.replay(run.run_id, key, run_dir="runs", source=frame)

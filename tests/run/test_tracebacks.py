@@ -19,6 +19,7 @@ CALLS = {
     "a misspelled column": "td.process(frame, lambda chunk: chunk['dep_dela'], progress=False)",
     "a column of a reducer": "td.process(frame, reduce=td.group_by('carier', n=('x', 'sum')))",
     "a file of a dataset": "td.open_dataset('no_such.csv')",
+    "an aggregate": "td.group_by('carrier', n=('x', 'median'))",
 }
 MESSAGES = {
     "a failing lambda": "<lambda> failed: ZeroDivisionError",
@@ -27,6 +28,7 @@ MESSAGES = {
     "a misspelled column": "Did you mean 'dep_delay'?",
     "a column of a reducer": "'carier'",
     "a file of a dataset": "no_such.csv",
+    "an aggregate": "unknown aggregate 'median'. Of all rows: td.approx_quantiles",
 }
 
 
@@ -90,3 +92,15 @@ def test_where_no_frame_is_the_users_the_end_of_the_traceback_is_shown():
         "    g()",
         "ValueError: no",
     ]
+
+
+def test_a_chain_of_errors_without_a_frame_of_the_user_is_its_last_one():
+    chain = "OSError: disk\n\nThe above exception was the direct cause of the following exception:"
+    assert shorten_traceback(f"{chain}\n\nReadError: part 1\n") == "ReadError: part 1"
+
+
+def test_a_misspelled_public_name_is_suggested_once():
+    with pytest.raises(AttributeError) as caught:
+        td.proces  # noqa: B018
+    shown = traceback.format_exception_only(caught.value)[-1]
+    assert shown.count("Did you mean") == 1

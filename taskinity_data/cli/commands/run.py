@@ -141,7 +141,9 @@ def execute(
             if error.run is None:
                 raise
             done = error.run
-            print_error(add_typed_options(str(error), "run"))
+            # The summary ends with what to do next.
+            message = str(error).partition("\nNext: ")[0]
+            print_error(add_typed_options(message, "run"))
         except KeyboardInterrupt as error:
             stopped = getattr(error, "run", None)
             if stopped is not None:
@@ -151,11 +153,10 @@ def execute(
             raise
     answer.update(_describe(done))
     _report(done, report, answer)
-    # The frames of a failed run were printed with the error.
     is_failed = str(done.status) == "FAILED"
     peaks = done.outcomes["peak_nbytes"].dropna()
     answer.peak_nbytes = int(peaks.max()) if len(peaks) else None
-    answer.text = summarise(done, has_frames=not is_failed, is_coloured=colours_stdout())
+    answer.text = summarise(done, is_explained=is_failed, is_coloured=colours_stdout())
     return _EXIT_CODES[str(done.status)]
 
 

@@ -262,6 +262,6 @@ def _require(
         names = [to_snake(name) for name in upstreams]
         after = f"its upstreams are {', '.join(names)}; " if names else ""
         result.problems.append(
-            f"nothing fills parameter {parameter.name!r}; {after}{inputs_.tell(parameter.name)}"
+            f"no value for parameter {parameter.name!r}; {after}{inputs_.tell(parameter.name)}"
             f"{suggest(parameter.name, [*names, *inputs_.names])}"
         )

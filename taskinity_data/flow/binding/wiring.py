@@ -297,7 +297,7 @@ def _take_given(task: Task, parameters: list[Parameter]) -> Filling:
     names = [parameter.name for parameter in parameters if parameter.name in arguments]
     result = Filling(over, {name: arguments[name] for name in names})
     result.problems = [
-        f"nothing fills parameter {parameter.name!r}"
+        f"no value for parameter {parameter.name!r}"
         for parameter in parameters
         if parameter.name not in arguments and not parameter.is_optional
     ]

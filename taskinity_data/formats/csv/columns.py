@@ -49,7 +49,7 @@ def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
     by_name = {str(label): label for head in heads for label in head.labels}
     if isinstance(schema, pa.Schema):
         if len(set(schema.names)) < len(schema.names):
-            raise PlanError(f"schema={schema.names}: names a column twice; name each once")
+            raise PlanError(f"schema={schema.names}: has a column twice; name each once")
         return [by_name.get(name, name) for name in schema.names]
     labels = dict.fromkeys(first)
     if isinstance(schema, dict):
@@ -108,7 +108,7 @@ def select_labels(
         raise PlanError(f"columns={columns!r}: must be a list, such as [{columns!r}]")
     check_known("columns", columns, labels)
     if len(set(columns)) != len(columns):
-        raise PlanError(f"columns={list(columns)!r}: names a column twice")
+        raise PlanError(f"columns={list(columns)!r}: has a column twice")
     return list(columns)
 
 
@@ -121,7 +121,7 @@ def find_index(index_col: Sequence[Any], labels: Sequence[Hashable]) -> list[Has
     if index:
         check_known("index_col", index, labels)
     if len(set(index)) < len(index):
-        raise PlanError(f"index_col={list(index_col)!r}: names a column twice")
+        raise PlanError(f"index_col={list(index_col)!r}: has a column twice")
     return index
 
 

@@ -142,7 +142,7 @@ def parse_encoding(value: Any) -> str:
     except LookupError:
         requested = str(value).lower().replace("_", "-")
         raise PlanError(
-            f"encoding={value!r}: there is no such encoding.{suggest(requested, ENCODINGS)}"
+            f"encoding={value!r}: unknown encoding.{suggest(requested, ENCODINGS)}"
         ) from None
     if name.startswith(STATEFUL):
         raise PlanError(

@@ -155,7 +155,7 @@ def parse_labels(name: str, value: Any) -> tuple[Any, ...] | None:
     if any(isinstance(label, tuple) for label in labels) and not are_nested(name, labels):
         raise PlanError(f"{name}={list(labels)!r}: nested columns can't be read in chunks")
     if len(set(labels)) != len(labels):
-        raise PlanError(f"{name}={list(labels)!r}: names a column twice")
+        raise PlanError(f"{name}={list(labels)!r}: has a column twice")
     return labels
 
 

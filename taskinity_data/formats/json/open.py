@@ -117,7 +117,7 @@ def check_options(options: Mapping[str, Any], format_: str) -> None:
                 )
         elif name != "encoding":
             raise PlanError(
-                f"{name}={value!r} means nothing for JSON; leave it out.{suggest(name, names)}"
+                f"{name}={value!r} is not an option for JSON; leave it out.{suggest(name, names)}"
             )
         elif str(value).lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
             raise PlanError(

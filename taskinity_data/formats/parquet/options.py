@@ -36,7 +36,7 @@ def parse_parquet_options(options: Mapping[str, Any]) -> ParquetOptions:
     for name, value in specified.items():
         if name not in PARQUET_OPTIONS:
             close = suggest(name, (*PARQUET_OPTIONS, "chunk_size", "columns", "filters"))
-            raise PlanError(f"{name}={value!r} means nothing for Parquet; leave it out.{close}")
+            raise PlanError(f"{name}={value!r} is not an option for Parquet; leave it out.{close}")
     if isinstance(specified.get("read_dictionary"), str):
         raise PlanError('read_dictionary: give a list of columns, e.g. read_dictionary=["carrier"]')
     return tuple(

@@ -239,7 +239,7 @@ class StoreTarget:
     def _check_unchanged(self) -> None:
         if self._remote.look_up(self._marker.name) is None:
             raise PlanError(
-                f"output={self.shown!r}: another run took this one for dead, as it gave no sign; "
+                f"output={self.shown!r}: another run took over, as this one gave no sign of life; "
                 "nothing was committed. Run it again"
             )
         if self._read_now() != self._before:

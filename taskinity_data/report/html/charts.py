@@ -164,7 +164,7 @@ def bars(drawn: Sequence[Bar], x: Axis, y: str, title: str, words: str, *, unit:
     if wide > 1 and top > 2 * max(usual, *means):
         top = max(usual, *means) * 1.1
         over = sum(bar.height > top for bar in highest)
-        words += f" {format_count(over, 'bar')} with a longer line, to the upper edge."
+        words += f" {format_count(over, 'line')} cut off at the upper edge."
     axis = (time_axis if unit == "time" else bytes_axis)(y, top)
     step = _WIDTH / len(groups)
     marks = []

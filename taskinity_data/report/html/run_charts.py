@@ -159,8 +159,8 @@ def times_chart(rows: Sequence[AttemptRow]) -> str:
 def _spread(seconds: Sequence[float]) -> str:
     cuts = quantiles(seconds, n=20, method="inclusive")
     return (
-        f"from {format_seconds(min(seconds))} to {format_seconds(max(seconds))}, half of them "
-        f"up to {format_seconds(cuts[9])}, 95 % up to {format_seconds(cuts[18])}"
+        f"from {format_seconds(min(seconds))} to {format_seconds(max(seconds))}, median "
+        f"{format_seconds(cuts[9])}, 95th percentile {format_seconds(cuts[18])}"
     )
 
 

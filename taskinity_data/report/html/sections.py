@@ -242,8 +242,9 @@ def _sizes(report: Reported) -> dict[str, Any] | None:
 
 def _ledger(report: Reported) -> dict[str, Any] | None:
     ledger = report.run.ledger
-    # Nothing is planned in the ledger of a run of which none was kept.
-    if ledger.loc["planned"].eq(0).fillna(value=False).all():
+    # Of a run that was not stored nothing is planned. Where all was processed, the tiles say it.
+    planned, processed = ledger.loc["planned"], ledger.loc["processed"]
+    if planned.eq(0).fillna(value=False).all() or planned.eq(processed).fillna(value=False).all():
         return None
     rows = ledger.astype(object).where(ledger.notna(), None)
     lines = [

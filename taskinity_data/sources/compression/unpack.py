@@ -274,7 +274,7 @@ class _TextWriter:
             return
         if codec == "tar":
             raise PlanError(
-                f"{self._file}: holds a tar archive; unpack the member that is meant first: "
+                f"{self._file}: holds a tar archive; unpack the member you need first: "
                 f"{unpack_line('tar', self._file.path)}"
             )
         raise PlanError(f"{self._file}: is compressed twice, within it is {codec}; unpack it once")

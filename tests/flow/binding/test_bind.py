@@ -245,7 +245,7 @@ class Waiter:
         (lambda: 1, "no parameter to take its chunk"),
         (lambda *, chunk: 1, "by name only"),
         (lambda chunk, data, /: 1, "drop the '/'"),
-        (lambda chunk, extra: 1, "nothing fills parameter 'extra'"),
+        (lambda chunk, extra: 1, "no value for parameter 'extra'"),
     ],
 )
 def test_what_can_not_be_a_chunk_function_is_refused(function: Any, said: str) -> None:
@@ -260,7 +260,7 @@ def test_a_missing_input_is_told_with_close_names() -> None:
     problems = problems_of(THREE, FUNCTIONS, {"dat"})
     assert problems == (
         (
-            "task DataPreparation: nothing fills parameter 'data'; the inputs are dat. "
+            "task DataPreparation: no value for parameter 'data'; the inputs are dat. "
             "Did you mean 'dat'?"
         ),
         "no function takes the input 'dat'. Did you mean 'data'?",

@@ -687,7 +687,7 @@ def test_hive_keys_are_columns(tmp_path):
 @pytest.mark.parametrize(
     ("text", "keywords", "said"),
     [
-        ('{"a":1}\n', {"sep": ","}, "sep=',' means nothing for JSON"),
+        ('{"a":1}\n', {"sep": ","}, "sep=',' is not an option for JSON"),
         ('{"a":1}\n', {"encodin": "x"}, "'encoding'"),
         ('{"a":1}\n', {"encoding": "latin-1"}, "iconv -f latin-1"),
         ('{"a":1}\n', {"columns": []}, "at least one"),

@@ -60,7 +60,7 @@ def test_without_the_option_a_late_int96_is_another_time_as_in_pandas(path):
 
 
 def test_an_option_that_parquet_does_not_have_is_refused_with_close_names(path):
-    with pytest.raises(td.errors.PlanError, match=r"sep=',' means nothing for Parquet"):
+    with pytest.raises(td.errors.PlanError, match=r"sep=',' is not an option for Parquet"):
         td.open_dataset(path, sep=",")
     with pytest.raises(td.errors.PlanError, match="Did you mean 'read_dictionary'"):
         td.open_dataset(path, read_dictionaries=["s"])

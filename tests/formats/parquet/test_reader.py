@@ -305,13 +305,13 @@ def test_a_value_that_does_not_fit_the_schema_given_stops_its_chunk(tmp_path):
     ("options", "words"),
     [
         ({"columns": ["aa"]}, "no column 'aa'.*Did you mean 'a'"),
-        ({"columns": ["a", "a"]}, "'a' is named twice"),
+        ({"columns": ["a", "a"]}, "'a' is listed twice"),
         ({"columns": "a"}, "give a list of names"),
         ({"filters": [("aa", ">", 1)]}, "no column 'aa'"),
         ({"schema": 3}, "give None, 'scan'"),
         ({"schema": {"a": "integer"}}, "'integer' for column 'a' is not a type"),
         ({"schema": {"aa": "int64"}}, "no column 'aa'"),
-        ({"sep": ";"}, "sep=';' means nothing for Parquet"),
+        ({"sep": ";"}, "sep=';' is not an option for Parquet"),
     ],
 )
 def test_a_wrong_option_is_named(tmp_path, options, words):

@@ -438,7 +438,7 @@ def test_a_marker_is_put_anew_while_a_run_lives(memory, monkeypatch):
         (marker,) = [name for name in names(memory) if name.startswith("_writing/")]
         memory.rm_file(f"/bucket/out/{marker}")
         sink._target._marker._thread.join(10)
-        with pytest.raises(PlanError, match="took this one for dead"):
+        with pytest.raises(PlanError, match="another run took over"):
             sink.commit([part])
     assert threading.active_count() == before
     assert not memory.find("/bucket")

@@ -88,7 +88,7 @@ def test_a_few_that_take_far_longer_do_not_flatten_the_others():
     heights[7] = 500.0
     drawn = draw(heights)
     assert max(float(text) for text in ticks(drawn, "y")) < 100
-    assert "1 bar with a longer line, to the upper edge" in drawn
+    assert "1 line cut off at the upper edge" in drawn
     assert "the highest: n7" in drawn
 
 
