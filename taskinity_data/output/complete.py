@@ -57,27 +57,27 @@ class Earlier:
     has_committed: bool = False
     goes_on: bool = True
 
-    def wrote(self, meta: Mapping[str, Any]) -> bool:
-        """Return whether a manifest's facts are this run's.
+    def find(self, target: str, manifest: Manifest) -> int | None:
+        """Return which of the runs that wrote what `manifest` lists it is; None: none of them.
 
         Raises
         ------
-        CommittedError
-            They are, and it does not go on.
+        ResumeError
+            It left nothing out; `CommittedError` where it does not go on.
         """
-        is_own = meta.get("run_id") == self.run_id
-        if is_own and not self.goes_on:
+        ids = [meta.get("run_id") for meta in manifest.metas]
+        if self.run_id not in ids:
+            return None
+        if not self.goes_on:
             raise CommittedError(f"run {self.run_id} has committed", run_id=self.run_id)
-        return is_own
-
-    def check_open(self, target: str, meta: Mapping[str, Any]) -> None:
-        """Raise `ResumeError` where it left nothing out."""
-        if meta.get("status", ALL_DONE) == ALL_DONE:
+        number = ids.index(self.run_id)
+        if manifest.metas[number].get("status", ALL_DONE) == ALL_DONE:
             raise ResumeError(
                 f"run {self.run_id} has written {target} already, all of it: there is nothing "
                 "left to do; start another run",
                 run_id=self.run_id,
             )
+        return number
 
     def check_there(self, target: str) -> None:
         """Raise `ResumeError` where what it has committed was not found at `target`."""

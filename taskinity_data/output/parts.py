@@ -261,8 +261,12 @@ def agree(parts: Sequence[Part]) -> pa.Schema | None:
     return common.schema
 
 
-def lacks_types(part: Part, schema: pa.Schema, partition_by: Sequence[str]) -> bool:
+def lacks_types(
+    part: Part, schema: pa.Schema | None, format_: Format, partition_by: Sequence[str]
+) -> bool:
     """Return whether the files of `part` lack a type that a column got from other chunks."""
+    if schema is None or not format_.is_typed:
+        return False
     types = {field.name: field.type for field in part.schema or ()}
     return any(
         field.type != types[field.name] for field in schema if field.name not in partition_by

@@ -86,7 +86,7 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
 
     return {
         "timings": dict(run.timings),
-        "accounts": {name: fan_out.account() for name, fan_out in driver.fan_outs.items()},
+        "accounts": dict(run._accounts),  # noqa: SLF001
         "sizes": {
             name: [list(change) for change in changes] for name, changes in run.sizes.items()
         },

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from taskinity_data.run.options import RunOptions
     from taskinity_data.settings import Settings
 
-__all__ = ["NoticeBoard", "RunJournal", "begin_journal", "open_journal", "open_log"]
+__all__ = ["NoticeBoard", "RunJournal", "open_journal", "open_log"]
 
 _DONE = ("COMPLETED", "PARTIAL")
 
@@ -78,6 +78,9 @@ class RunJournal:
                 f"{error.strerror or error}; name another directory with run_dir= or "
                 "TASKINITY_RUN_DIR"
             ) from error
+        finally:
+            if not self.checkpoints.has_begun:
+                self.abandon()
 
     def abandon(self) -> None:
         """Release the run before it has begun; the earlier run is unchanged."""
@@ -251,25 +254,6 @@ def open_journal(
     return RunJournal(
         run_id, run_dir, checkpoints, past, run_directory, is_asked, call_details=call_details
     )
-
-
-def begin_journal(
-    flow: Flow,
-    options: RunOptions,
-    call: CallFacts,
-    settings: Settings,
-    say: Callable[[str], None],
-    *,
-    is_kept: bool,
-) -> RunJournal:
-    """Return the journal of a run without output, begun: see `open_journal`."""
-    journal = open_journal(flow, options, call, settings, say, is_kept=is_kept)
-    try:
-        journal.begin()
-    except BaseException:
-        journal.abandon()
-        raise
-    return journal
 
 
 def open_log(

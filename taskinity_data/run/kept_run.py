@@ -29,9 +29,9 @@ from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from taskinity_data.checkpoints.read_journal import EndedPart, Past
+    from taskinity_data.checkpoints.read_journal import Past
 
     _Cuts = dict[tuple[str, int, int], Chunk]
     _Ended = tuple[Item | None, Outcome]
@@ -210,7 +210,8 @@ def _put_parts(cuts: _Cuts, past: Past, name: str) -> _Cuts:
     instead: dict[tuple[str, int, int] | None, list[Chunk]] = {}
     for split in splits:
         parts = [
-            _part_chunk(part) for part in sorted(split.parts.values(), key=lambda part: part[:2])
+            _make_chunk(part.pieces)
+            for part in sorted(split.parts.values(), key=lambda part: part[:2])
         ]
         first = parts[0].pieces[0]
         whole = next((where for where, chunk in cuts.items() if _holds(chunk, first)), None)
@@ -231,12 +232,10 @@ def _holds(chunk: Chunk, part: Piece) -> bool:
     )
 
 
-def _part_chunk(part: EndedPart) -> Chunk:
-    pieces = tuple(
-        Piece(SourceFile(path, Fingerprint(0, 0, 0)), start, stop, nbytes, rows)
-        for path, start, stop, nbytes, rows in part.pieces
-    )
-    return Chunk(cast("Any", _NoReader(False)), pieces)
+def _make_chunk(pieces: Iterable[Sequence[Any]], *, is_in_memory: bool = False) -> Chunk:
+    """Return the chunk of `pieces`: of each its path, start, stop, bytes and rows."""
+    there = (Piece(SourceFile(path, Fingerprint(0, 0, 0)), *rest) for path, *rest in pieces)
+    return Chunk(cast("Any", _NoReader(is_in_memory)), tuple(there))
 
 
 def _planned(past: Past) -> dict[str, _Cuts]:
@@ -244,21 +243,8 @@ def _planned(past: Past) -> dict[str, _Cuts]:
     for name, fan_out in past.fan_outs.items():
         cuts = planned.setdefault(name, {})
         for pieces in fan_out.cuts.values():
-            in_memory = pieces[0].file.startswith(IN_MEMORY)
-            chunk = Chunk(
-                cast("Any", _NoReader(in_memory)),
-                tuple(
-                    Piece(
-                        SourceFile(past.files.get(piece.file, "a file"), Fingerprint(0, 0, 0)),
-                        piece.start,
-                        piece.stop,
-                        piece.nbytes,
-                        piece.rows,
-                    )
-                    for piece in pieces
-                ),
-                len(cuts),
-            )
+            located = ((past.files.get(piece.file, "a file"), *piece[1:5]) for piece in pieces)
+            chunk = _make_chunk(located, is_in_memory=pieces[0].file.startswith(IN_MEMORY))
             cuts[chunk.path, chunk.start, chunk.stop] = chunk
     return planned
 

@@ -178,8 +178,8 @@ def open_output(
     say: Callable[[str], None],
     *,
     goes_on: bool,
-) -> RunOutput | None:
-    """Return what takes the results of the flow's one fan-out; None where there is no output.
+) -> RunOutput:
+    """Return what takes the results of the flow's one fan-out.
 
     What an earlier run has written is moved before the sink removes it.
 
@@ -201,9 +201,7 @@ def open_output(
         The earlier run has committed all of it already, or what it has committed is not there as
         it was.
     """
-    options.check_output()
-    if options.output is None:
-        return None
+    assert options.output is not None
     names = [stage.name for stage in steps if isinstance(stage, FanOutStage)]
     if len(names) != 1:
         raise PlanError(
@@ -273,7 +271,7 @@ def begin(
     *,
     is_kept: bool,
     is_anew: bool = False,
-) -> tuple[RunJournal, RunOutput | None]:
+) -> tuple[RunJournal, RunOutput]:
     """Open the output, and the journal once that is sure to be possible."""
     journal = open_journal(flow, options, call, settings, notices, is_kept=is_kept, is_anew=is_anew)
     sink = None

@@ -31,7 +31,7 @@ from taskinity_data.outcome import RunStatus
 from taskinity_data.redact import hide
 from taskinity_data.run.arguments import sort_plans
 from taskinity_data.run.ended_run import facts_of, run_of
-from taskinity_data.run.journal import NoticeBoard, begin_journal, open_log
+from taskinity_data.run.journal import NoticeBoard, open_journal, open_log
 from taskinity_data.run.options import parse_max_failures, parse_memory, parse_time
 from taskinity_data.settings import load_settings
 
@@ -294,11 +294,8 @@ class RunSession:
                 "start_workers": self._started_s,
             },
         )
-        return replace(
-            run,
-            output=None if self._sink is None else self._sink.written,
-            log=self.log.path,
-        )
+        output = None if self._sink is None else self._sink.written
+        return replace(run, output=output, log=self.log.path)
 
     def _why(self) -> str | None:
         """Return why the run did not do all: by its driver, or by what is being raised."""
@@ -393,8 +390,10 @@ def _begin(
 ) -> tuple[RunJournal, RunOutput | None]:
     """Open the journal, and the output where there is one."""
     options.check_output()
-    if options.output is None:
-        return begin_journal(flow, options, call, settings, notices, is_kept=is_kept), None
-    from taskinity_data.run.output import begin
+    if options.output is not None:
+        from taskinity_data.run.output import begin
 
-    return begin(flow, steps, options, call, settings, notices, is_kept=is_kept)
+        return begin(flow, steps, options, call, settings, notices, is_kept=is_kept)
+    journal = open_journal(flow, options, call, settings, notices, is_kept=is_kept)
+    journal.begin()
+    return journal, None

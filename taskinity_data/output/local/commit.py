@@ -90,7 +90,7 @@ def gather(
                 "system takes two names for one, so partition by another column"
             )
         nbytes, checksum = file.nbytes, file.checksum
-        if format_.is_typed and schema is not None and lacks_types(part, schema, partition_by):
+        if lacks_types(part, schema, format_, partition_by):
             with pa.OSFile(source) as opened:
                 table = retype(format_.read(opened), schema)
             nbytes, checksum = write_file(table, format_, path)

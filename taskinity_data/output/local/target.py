@@ -111,13 +111,11 @@ class LocalTarget:
         if not os.path.isfile(os.path.join(path, MANIFEST)):
             return None
         manifest = read_manifest(path)
-        number = next((n for n, meta in enumerate(manifest.metas) if earlier.wrote(meta)), None)
+        number = earlier.find(path, manifest)
         if number is None:
             return None
-        meta = manifest.metas[number]
-        earlier.check_open(path, meta)
         check_all_ours(path, manifest, _walk(path))
-        self._batch = meta.get(BATCH_NUMBER, 0)
+        self._batch = manifest.metas[number].get(BATCH_NUMBER, 0)
         # Parts stand in the order of batches.
         batches = [batch_of(part.path) for part in manifest.parts]
         first, end = bisect_left(batches, self._batch), bisect_right(batches, self._batch)

@@ -117,11 +117,10 @@ class StoreTarget:
         self, earlier: Earlier, existing: Manifest, infos: Mapping[str, Mapping[str, Any]]
     ) -> bool:
         """Return whether `earlier` has committed there; if so, let its parts be reused."""
-        metas = existing.metas
-        number = next((n for n, meta in enumerate(metas) if earlier.wrote(meta)), None)
+        number = earlier.find(self.shown, existing)
         if number is None:
             return False
-        earlier.check_open(self.shown, metas[number])
+        metas = existing.metas
         runs = set(metas[number].get(_RUNS, ()))
         numbers = [n for n, part in enumerate(existing.parts) if _run_of(part.path) in runs]
         if not numbers and number != len(metas) - 1:
@@ -167,15 +166,13 @@ class StoreTarget:
         self._check_new(infos)
         stored = []
         for part in parts:
-            is_anew = bool(part.files) and format_.is_typed and schema is not None
-            is_anew = is_anew and lacks_types(part, schema, partition_by)
             attempt = WriteAttempt(part.index, part.key, os.urandom(4).hex(), part.within)
             for number, file in enumerate(part.files):
                 size = infos.get(file.name, {}).get("size", -1)
                 path = self._remote.show(file.name)
                 check_nbytes(part, path, size, file.nbytes, "has something else removed it")
                 name, nbytes, checksum = file.name, file.nbytes, file.checksum
-                if is_anew:
+                if lacks_types(part, schema, format_, partition_by):
                     data = self._remote.read(name, nbytes)
                     table = retype(format_.read(pa.BufferReader(data)), schema)
                     name, nbytes, checksum = self.staging.put(
