@@ -85,9 +85,8 @@ def count_cores() -> int:
 
 def memory_limit() -> int:
     """Return the bytes that this process may use, of the machine's or the container's memory."""
-    import psutil
-
-    total = int(psutil.virtual_memory().total)
+    # What psutil returns, which takes 6 ms to be imported.
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = _own_limits().memory_nbytes
     return total if limit is None else min(total, limit)
 

@@ -61,9 +61,10 @@ def peek_files(
     is_open = format_ in (None, "parquet") and method in (None, "infer")
 
     def peek(file: SourceFile) -> Ends:
-        is_parquet = format_ == "parquet" or format_of_suffix(_suffix(file)) == "parquet"
-        is_believed = is_open and is_parquet and file.store is not None and file.nbytes > 0
-        return None if is_believed and not file.archive else _peek(file)
+        may_be_believed = is_open and file.store is not None and file.nbytes > 0
+        if may_be_believed and not file.archive and _name_format(file, format_) == "parquet":
+            return None
+        return _peek(file)
 
     return list(map_files(peek, files))
 
@@ -100,9 +101,10 @@ def detect_codecs(
     for file, both in zip(files, ends, strict=True):
         head = both[0] if both else b""
         codec = "zip" if file.archive else find_codec(file.path, head, method)
-        inner = format_ or format_of_suffix(_suffix(file))
-        if codec is not None and inner is not None and not FORMATS[inner].is_text:
-            raise _refuse_packed(file.path, codec, inner)
+        if codec is not None:
+            inner = _name_format(file, format_)
+            if inner is not None and not FORMATS[inner].is_text:
+                raise _refuse_packed(file.path, codec, inner)
         codecs.append(codec)
     return codecs
 
@@ -153,8 +155,7 @@ def detect_format(
     first, detected = files[0], ""
     is_empty = not any(file.nbytes for file in files)
     for file, both in zip(files, ends or map_files(_peek, files), strict=True):
-        named = format_ or format_of_suffix(_suffix(file))
-        if not file.nbytes and not is_empty and named == "jsonl":
+        if not file.nbytes and not is_empty and _name_format(file, format_) == "jsonl":
             both = b"\n", b"\n"  # no line, so no row; alone it may be a failed copy
         format_here = (
             "parquet" if both is None else _detect(file, format_, implied, *both, is_wide=is_wide)
@@ -174,6 +175,10 @@ def implied_options(files: Sequence[SourceFile], options: Mapping[str, Any]) -> 
     if is_tabs and not {"sep", "delimiter"} & set(options):
         return {**options, "sep": "\t"}
     return dict(options)
+
+
+def _name_format(file: SourceFile, format_: str | None) -> str | None:
+    return format_ or format_of_suffix(_suffix(file))
 
 
 def _suffix(file: SourceFile) -> str:
@@ -206,13 +211,10 @@ def _detect(
             f"{path}: this is {_a(content)} file under another name; rename it to .{content}, or "
             f'give format="{content}"'
         )
-    codec = codec_of(head)
-    if (
-        codec
-        and content is None
-        and not _is_text(head)
-        and (named is None or FORMATS[named].is_text)
-    ):
+    is_text = _is_text(head)
+    may_be_packed = content is None and not is_text and (named is None or FORMATS[named].is_text)
+    codec = codec_of(head) if may_be_packed else None
+    if codec is not None:
         read = "" if codec == "tar" else f'give compression="{codec}", or '
         raise PlanError(f"{path}: this is {codec}; {read}unpack it: {unpack_line(codec, path)}")
     detected = named or content or implied
@@ -225,7 +227,7 @@ def _detect(
         )
     if FORMATS[detected].is_text:
         # CSV may hold any character; but the user must name the format then.
-        if not is_wide and format_ != "csv" and not _is_text(head):
+        if not is_wide and format_ != "csv" and not is_text:
             raise PlanError(f"{path}: {_no_text(detected, head)}")
     elif file.unpacked is not None:
         raise _refuse_packed(path, file.unpacked.codec, detected)

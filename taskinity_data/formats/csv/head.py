@@ -121,14 +121,14 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
         if not data:
             raise PlanError(f"{file}: the file is empty (0 bytes): there are not even column names")
         header = None if is_decoded else plain_header(data, options)
-        cached = None if header is None else _CACHED.get((options.identity(), header))
+        cached = None if header is None else _CACHED.get((options.identity, header))
         if cached is not None:
             check_text(file, data, options, is_whole=is_whole)
             return cached
         head = look(file, data, options, is_whole=is_whole)
         if head is not None:
             if header is not None and head.data_start == len(header):
-                _CACHED.put((options.identity(), header), head)
+                _CACHED.put((options.identity, header), head)
             return head
         nbytes = min(8 * nbytes, share_memory(count_cores()) // HEAD_GROWTH)
         if nbytes <= len(data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
@@ -155,8 +156,9 @@ class CsvOptions:
             keywords["names"] = list(self.names)
         return keywords
 
+    @cached_property
     def identity(self) -> str:
-        """Return a stable text of all options that decide how bytes are read."""
+        """A stable text of all options that decide how bytes are read."""
         return repr(
             (
                 self.dialect,

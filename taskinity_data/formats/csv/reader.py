@@ -132,7 +132,7 @@ class CsvReader(Reader):
         details = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_names!r}"
         if self.level_names:
             details += f" {self.level_names!r}"
-        return f"csv 1 {self.options.identity()} {columns!r} {details}"
+        return f"csv 1 {self.options.identity} {columns!r} {details}"
 
     def extent(self, file: SourceFile) -> Piece:
         """Return all data of `file` as one piece, without its header.

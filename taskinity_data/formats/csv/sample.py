@@ -56,6 +56,8 @@ MAX_BATCH_NBYTES = 1_000_000
 
 # The first rows mostly settle a column's type; where they don't, all of the slice is read as texts.
 SETTLING_ROWS = 200
+SMALL_NBYTES = 1 << 20
+"""Of less Arrow reads all texts in the time in which pandas reads those of 200 rows."""
 
 
 class Slice(NamedTuple):
@@ -333,7 +335,8 @@ def observe_frame(
 def iter_first_texts(part: Slice, labels: Sequence[Hashable], options: CsvOptions) -> Iterator[Any]:
     """Yield the first texts of each of `labels`, those of more rows each time, at last of all."""
     yield split_first_rows(part.data, part.labels, options)
-    yield parse_tolerantly(part.data, part.labels, options, str, nrows=SETTLING_ROWS)
+    if len(part.data) > SMALL_NBYTES:
+        yield parse_tolerantly(part.data, part.labels, options, str, nrows=SETTLING_ROWS)
     columns = [text_column(label) for label in labels]
     table = parse_fast(part.data, part.labels, columns, options)
     if table is None:

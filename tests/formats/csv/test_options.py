@@ -123,7 +123,7 @@ def test_options_pickle():
 
 def test_identity_differs_where_an_option_does_and_not_by_the_order_of_a_set():
     texts = {
-        parse_options(options).identity()
+        parse_options(options).identity
         for options in (
             {},
             {"sep": ";"},
@@ -139,4 +139,4 @@ def test_identity_differs_where_an_option_does_and_not_by_the_order_of_a_set():
     }
     assert len(texts) == 10
     first, second = {"na_values": {"a", "b"}}, {"na_values": {"b", "a"}}
-    assert parse_options(first).identity() == parse_options(second).identity()
+    assert parse_options(first).identity == parse_options(second).identity
