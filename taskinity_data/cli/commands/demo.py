@@ -48,6 +48,8 @@ class Flights(NamedTuple):
 @click.pass_context
 def demo(ctx: click.Context, workers: int | None, size: str, as_json: bool) -> None:
     """Compute delays of flights from New York by airline and part of the day, and with pandas."""
+    # Loads pandas, which is not in its time below either.
+    from taskinity_data.cli.commands import demo_flow  # noqa: F401
     from taskinity_data.cli.commands.run import execute, keep
     from taskinity_data.policy import parse_nbytes
 
