@@ -33,6 +33,7 @@ __all__ = [
     "FlowNode",
     "Task",
     "Width",
+    "explain_fallback",
     "find_cycle",
     "find_last",
     "find_nodes",
@@ -222,7 +223,11 @@ def _check_flow(flow: FlowGraph) -> list[str]:
     circle = find_cycle(names, edges)
     if circle:
         return [f"these tasks wait for each other: {' -> '.join(circle)}"]
-    return _check_fallbacks(flow) + _check_alone(flow)
+    fallbacks = {task.name: task.fallback for task in flow.tasks}
+    for task, name in fallbacks.items():
+        if name is not None and (problem := explain_fallback(task, name, fallbacks)):
+            problems.append(problem)
+    return problems + _check_alone(flow)
 
 
 def _check_names(names: list[str]) -> list[str]:
@@ -237,26 +242,22 @@ def _check_names(names: list[str]) -> list[str]:
     return problems
 
 
-def _check_fallbacks(flow: FlowGraph) -> list[str]:
-    by_name = {task.name: task for task in flow.tasks}
-    problems = []
-    for task in flow.tasks:
-        name = task.fallback
-        if name is None:
-            continue
-        if name not in by_name:
-            choices = [*ON_ERROR, *by_name]
-            problems.append(
-                f"task {task.name}: on_error names {name!r}, which is neither fail, skip or bisect "
-                f"nor a task of this flow.{suggest(name, choices)}"
-            )
-        elif name == task.name:
-            problems.append(f"task {name} can't be its own fallback")
-        elif by_name[name].fallback is not None:
-            problems.append(
-                f"task {task.name}: its fallback {name} has a fallback itself; give one of them up"
-            )
-    return problems
+def explain_fallback(task: str, name: str, fallbacks: Mapping[str, str | None]) -> str | None:
+    """Return why `name` can't be the fallback of `task`, None where it can.
+
+    `fallbacks` holds what each task of the flow names.
+    """
+    if name not in fallbacks:
+        choices = [*ON_ERROR, *(other for other in fallbacks if other != task)]
+        return (
+            f"task {task}: on_error names {name!r}, which is neither fail, skip or bisect nor a "
+            f"task of this flow.{suggest(name, choices)}"
+        )
+    if name == task:
+        return f"task {task} can't be its own fallback"
+    if fallbacks[name] is not None:
+        return f"task {task}: its fallback {name} has a fallback itself; give one of them up"
+    return None
 
 
 def _check_alone(flow: FlowGraph) -> list[str]:

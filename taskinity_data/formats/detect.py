@@ -233,7 +233,7 @@ def _detect(
         raise _refuse_packed(path, file.unpacked.codec, detected)
     elif detected == "parquet":
         _check_parquet(path, head, tail)
-    elif not head.startswith(FORMATS[detected].marks) and not _is_old_stream(detected, head):
+    elif not head.startswith(FORMATS[detected].marks):
         raise PlanError(
             f"{path}: this is not a valid {FORMATS[detected].title} file, {_begins(head)}"
         )
@@ -267,11 +267,6 @@ def _content(head: bytes, tail: bytes) -> str | None:
         return "parquet"
     marked = (name for name, record in FORMATS.items() if head.startswith(record.marks))
     return None if _is_text(head) else next(marked, None)
-
-
-def _is_old_stream(format_: str, head: bytes) -> bool:
-    """Return whether it may be an Arrow stream of a version before 0.15: a length comes first."""
-    return format_ == "arrow" and 0 < int.from_bytes(head[:4], "little", signed=True) < 1 << 24
 
 
 def _a(format_: str) -> str:

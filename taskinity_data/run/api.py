@@ -291,7 +291,14 @@ def process(
         dataset_options |= shared
     writes_only = reduce is None and chosen.output is not None
     subject = name_subject(source, function or reduce)
-    reduce = _check_reduce(reduce, writes_only=writes_only)
+    if writes_only:
+        from taskinity_data.run.output import Dropped
+
+        reduce = Dropped()
+    elif reduce is None:
+        reduce = collect()
+    else:
+        check_reduce(reduce)
     labels = label_tasks(function, reduce, task_options.get("name"))
     inputs = dict(inputs or {})
     if "source" in inputs:
@@ -323,18 +330,6 @@ def _planning(label: str, progress: bool | None) -> AbstractContextManager[None]
     from taskinity_data.report.progress import planning
 
     return planning(label, progress)
-
-
-def _check_reduce(reduce: Any, *, writes_only: bool) -> Any:
-    """Return what reduces: `reduce` itself, or the default."""
-    if reduce is None:
-        if not writes_only:
-            return collect()
-        from taskinity_data.run.output import drop_results
-
-        return drop_results()
-    check_reduce(reduce)
-    return reduce
 
 
 def run_flow_from_dsl(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from taskinity_data.settings import Settings
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["RunOutput", "begin", "drop_results"]
+__all__ = ["Dropped", "RunOutput", "begin"]
 
 
 class RunOutput:
@@ -297,7 +297,7 @@ def begin(
 
 
 @dataclass(frozen=True, repr=False)
-class _Dropped:
+class Dropped:
     """A reducer that keeps nothing: what was written is the answer."""
 
     is_reducer: ClassVar[bool] = True
@@ -316,11 +316,6 @@ class _Dropped:
 
     def __repr__(self) -> str:
         return "drop()"
-
-
-def drop_results() -> _Dropped:
-    """Return the reducer of a run that only writes."""
-    return _Dropped()
 
 
 def _describe_inputs(driver: Driver) -> list[dict[str, Any]]:

@@ -304,18 +304,6 @@ def test_unions_of_the_old_format_are_read(tmp_path):
     assert dataset.nbytes > 40 * 9
 
 
-def test_streams_of_before_the_continuation_mark_are_read(tmp_path):
-    table = pa.table({"a": range(40), "c": pa.array(["x", "y"] * 20).dictionary_encode()})
-    path = write_table(
-        tmp_path / "a.arrows", table, is_stream=True, batch_rows=9, use_legacy_format=True
-    )
-    assert Path(path).read_bytes()[:4] != b"\xff\xff\xff\xff"
-    file = SourceFile(path, Fingerprint.of(path))
-    reader = open_ipc([file], None, None, None)
-    read = [Chunk(reader, (piece,)).read() for piece in reader.grains(reader.extent(file), 100)]
-    assert_same(join(read), table.to_pandas())
-
-
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_files_without_batches_rows_or_columns(tmp_path, is_stream):
     schema = pa.schema({"a": pa.int64(), "c": pa.dictionary(pa.int8(), pa.string())})

@@ -11,9 +11,9 @@ from taskinity_data.errors import SettingsError
 from taskinity_data.flow.keywords import KEYWORDS, make_policy
 from taskinity_data.flow.language.lexer import Mistake
 from taskinity_data.flow.language.writer import unquote
-from taskinity_data.flow.model import Task, Width, find_cycle
+from taskinity_data.flow.model import Task, Width, explain_fallback, find_cycle
 from taskinity_data.flow.naming import is_name, is_slip, to_snake
-from taskinity_data.policy import ON_ERROR, Policy
+from taskinity_data.policy import Policy
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -48,21 +48,12 @@ class TaskText:
 
 def check_blocks(blocks: Mapping[str, TaskText], problems: Problems) -> None:
     """Report invalid fallbacks, and names that would bind the same function."""
+    fallbacks = {name: block.fallback and block.fallback[0] for name, block in blocks.items()}
     for block in blocks.values():
         if block.fallback is not None:
             name, line, column = block.fallback
-            other = blocks.get(name)
-            if other is None:
-                choices = [*ON_ERROR, *(task for task in blocks if task != block.name)]
-                expected = KEYWORDS["on_error"].expected
-                message = f"expected {expected}, not {name!r}.{suggest(name, choices)}"
-            elif other is block:
-                message = f"task {name} can't be its own fallback"
-            elif other.fallback is not None:
-                message = f"the fallback {name} has a fallback itself; give one of them up"
-            else:
-                continue
-            problems.add(line, column, message, len(name))
+            if message := explain_fallback(block.name, name, fallbacks):
+                problems.add(line, column, message, len(name))
     names: dict[str, TaskText] = {}
     for block in blocks.values():
         other = names.setdefault(to_snake(block.name), block)
