@@ -113,7 +113,7 @@ print(td.__file__, run.value)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_command_completes_commands_and_options(shell, installed):
+def test_the_command_completes_commands_options_and_files(shell, installed):
     command = installed[0].parent / "taskinity-data"
 
     def complete(*typed):
@@ -135,6 +135,8 @@ def test_the_command_completes_commands_and_options(shell, installed):
 
     assert {"validate", "visualize"} <= complete("v")
     assert {"--workers"} <= complete("run", "--wor")
+    assert "file" in complete("run", "del")
+    assert "file" in complete("run", "delays.flow", "--tasks", "my")
 
 
 def test_the_wheel_gives_the_command_its_name(wheel):

@@ -13,10 +13,13 @@ from taskinity_data.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from click.shell_completion import CompletionItem
+
     from taskinity_data.run.options import Option
 
 __all__ = [
     "as_json_option",
+    "complete_paths",
     "examples",
     "input_option",
     "parse_inputs",
@@ -35,12 +38,22 @@ def examples(*commands: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  taskinity-data {command}" for command in commands)
 
 
+def complete_paths(
+    _ctx: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Let the shell complete files and directories, which it does not do for plain texts."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
 def tasks_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option ``--tasks FILE.py``."""
     return click.option(
         "--tasks",
         "tasks_path",
         metavar="FILE.py",
+        shell_complete=complete_paths,
         help="The Python file with the flow's functions. It is imported, which runs its top level.",
     )(function)
 

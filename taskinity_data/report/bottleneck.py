@@ -79,15 +79,13 @@ def find_bound(
     rules.append(_rule("workers without work", overlap.idle_s, granted, "of their time", _IDLE))
     parts = _parts(chunks)
     worked = max(sum(parts.values()), 1e-9)
-    rules += [
-        _rule(name, spent, worked, "of the workers' work", _HALF) for name, spent in parts.items()
-    ]
+    rules += [_rule(name, spent, worked, "of the work", _HALF) for name, spent in parts.items()]
     if answer is not None:
         return answer._replace(rules=tuple(rules))
     if rules[3].holds and workers > 1:
         return _idle(rules, [*chunks, *singles], workers, overlap)
     name, spent = max(parts.items(), key=lambda part: part[1])
-    headline = f"{name.capitalize()} took {percent(spent / worked)} of the workers' work"
+    headline = f"{name.capitalize()} took {percent(spent / worked)} of the work"
     mean_s = worked / len(chunks)
     if mean_s < _SMALL_S and len(chunks) > _MANY * workers:
         headline += (
@@ -316,7 +314,7 @@ def _of_reading(
     nbytes, window = sum(chunk.nbytes for chunk in chunks), _window(chunks)
     rate = f" ({format_nbytes(nbytes / window)} a second here)" if nbytes and window > 0 else ""
     return (
-        ": more workers will not help if the disk or network is at its limit",
+        ": more workers won't help if disk or network is at its limit",
         f"{_read_less(chunks)} Compare the rate with that of the disk or network{rate}.",
     )
 

@@ -79,7 +79,7 @@ def _locate(item: Any, failure: Failure, reason: str, *, has_replay: bool) -> It
         yield f"in item {item.position}, key {item.key}: {value}"
     if failure.traceback.strip() not in reason:
         *frames, message = shorten_traceback(failure.traceback).splitlines()
-        yield "\n".join([*frames, *([] if message in reason else [message])])
+        yield from [*frames, *([] if message in reason else [message])]
     # A frame in memory has no file that the next call would find.
     if chunk is not None and not chunk.reader.is_in_memory and not has_replay:
         ranges = chunk.ranges
@@ -89,7 +89,9 @@ def _locate(item: Any, failure: Failure, reason: str, *, has_replay: bool) -> It
 
 def _hint(failure: Failure, chunk: Chunk) -> str:
     """Return the column that a function probably meant, if it named one that is not there."""
-    names = re.findall("'([^']+)'", failure.message)
+    # Of GroupBy: 'Column not found: x'; of several: "None of [Index(['x'], dtype='str')] are in …".
+    message = re.sub("Column not found: |dtype='[^']+'", "", failure.message)
+    names = re.findall("'([^']+)'", message)
     if failure.kind not in ("KeyError", "AttributeError") or not names:
         return ""
     try:

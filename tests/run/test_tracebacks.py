@@ -17,6 +17,9 @@ CALLS = {
     "a wrong path": "td.process('no/such/*.csv', len)",
     "a wrong option": "td.process(frame, len, wrokers=2)",
     "a misspelled column": "td.process(frame, lambda chunk: chunk['dep_dela'], progress=False)",
+    "a column of groups": (
+        "td.process(frame, lambda chunk: chunk.groupby('dep_delay')[['dep_dela']], progress=False)"
+    ),
     "a column of a reducer": "td.process(frame, reduce=td.group_by('carier', n=('x', 'sum')))",
     "a file of a dataset": "td.open_dataset('no_such.csv')",
     "an aggregate": "td.group_by('carrier', n=('x', 'median'))",
@@ -26,6 +29,7 @@ MESSAGES = {
     "a wrong path": "no/such/*.csv",
     "a wrong option": "Did you mean 'workers'?",
     "a misspelled column": "Did you mean 'dep_delay'?",
+    "a column of groups": "Did you mean 'dep_delay'?",
     "a column of a reducer": "'carier'",
     "a file of a dataset": "no_such.csv",
     "an aggregate": "unknown aggregate 'median'. Of all rows: td.approx_quantiles",

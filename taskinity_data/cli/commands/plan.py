@@ -8,6 +8,7 @@ import click
 
 from taskinity_data.cli.options import (
     as_json_option,
+    complete_paths,
     examples,
     input_option,
     parse_inputs,
@@ -43,7 +44,13 @@ _PLANNING = ("storage_options", "workers", "memory", "chunk_size")
         'plan "flights/*.csv" --tasks my_tasks.py --estimate',
     ),
 )
-@click.argument("sources", metavar="SOURCE | FLOW", nargs=-1, required=True)
+@click.argument(
+    "sources",
+    metavar="SOURCE | FLOW",
+    nargs=-1,
+    required=True,
+    shell_complete=complete_paths,
+)
 @click.option("--sep", metavar="TEXT", help="The separator of a CSV file.")
 @click.option(
     "--option",

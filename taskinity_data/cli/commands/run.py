@@ -13,6 +13,7 @@ import click
 from taskinity_data.cli.logging_setup import logging_as_set
 from taskinity_data.cli.options import (
     as_json_option,
+    complete_paths,
     examples,
     input_option,
     parse_inputs,
@@ -47,13 +48,14 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
         "run my_script.py --json > answer.json",
     ),
 )
-@click.argument("flow", metavar="FLOW_OR_SCRIPT")
+@click.argument("flow", metavar="FLOW_OR_SCRIPT", shell_complete=complete_paths)
 @tasks_option
 @input_option
 @run_options(typed_options())
 @click.option(
     "--report",
     metavar="FILE.html",
+    shell_complete=complete_paths,
     help="Write the report of the run to this file at the end, even if the run failed.",
 )
 @click.option(
