@@ -14,7 +14,7 @@ from taskinity_data.execution.schedulers.resources import describe_missing
 from taskinity_data.execution.schedulers.worker_checks import check_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from distributed import Client
 
@@ -70,6 +70,8 @@ class ClusterWorkers:
         Why others are not used.
     is_lost : bool
         Whether the scheduler has not answered.
+    dashboard_port : int or None
+        Where the scheduler serves its dashboard.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class ClusterWorkers:
         self.threads: dict[str, int] = {}
         self.left_out: Mapping[str, str] = MappingProxyType({})
         self.is_lost = False
+        self.dashboard_port: int | None = None
         self._looked_s = 0.0
         self._empty_since_s: float | None = None
         self._waiting_since_s = self._reminded_s = 0.0
@@ -97,6 +100,7 @@ class ClusterWorkers:
         self._max_seen, self._has_grown = 0, False
         self._notices: list[str] = []
         self._rows: dict[str, WorkerRow] = {}
+        self._infos: dict[str, Mapping[str, Any]] = {}
 
     @property
     def is_cut_off(self) -> bool:
@@ -121,10 +125,9 @@ class ClusterWorkers:
         """
         if not self.queues:
             return self.count
-        each = 1 + QUEUED
-        if batch_s:
-            each += round(_WAYS * self._round_trip_s / batch_s)
-        each = max(each, math.ceil(self._growth.queued_s / (batch_s or _UNKNOWN_S)))
+        batch_s = batch_s or _UNKNOWN_S
+        each = 1 + QUEUED + round(_WAYS * self._round_trip_s / batch_s)
+        each = max(each, math.ceil(self._growth.queued_s / batch_s))
         room = 1 + QUEUED + int(_QUEUED_NBYTES / max(1.0, items_nbytes * self.count))
         return self.count * min(each, _MAX_QUEUED, room)
 
@@ -144,12 +147,11 @@ class ClusterWorkers:
 
     def _look(self, now: float) -> None:
         begun_s = time.perf_counter()
-        try:
-            ncores = self._client.sync(self._client.scheduler.ncores, callback_timeout=SILENCE_S)
-        except (OSError, TimeoutError, ValueError, RuntimeError, AttributeError) as error:
-            self.is_lost = True
-            why = str(error) or f"no answer within {SILENCE_S:g} s"
-            raise SchedulerError(f"{self._name}: the Dask scheduler is gone ({why})") from error
+        if self._infos:
+            ncores = self._ask(self._client.scheduler.ncores)
+        else:  # with all that the run needs to know of workers, in one round trip
+            self._infos = self._describe_workers()
+            ncores = {worker: info["nthreads"] for worker, info in self._infos.items()}
         # The least of the last ones: this machine, or the scheduler, may be busy.
         took_s = time.perf_counter() - begun_s
         self._round_trip_s = min(took_s, 1.5 * self._round_trip_s)
@@ -169,13 +171,26 @@ class ClusterWorkers:
         else:
             self._wait(now, len(ncores))
 
+    def _ask(self, query: Callable[..., Any], **options: Any) -> Any:
+        try:
+            return self._client.sync(query, callback_timeout=SILENCE_S, **options)
+        except (OSError, TimeoutError, ValueError, RuntimeError, AttributeError) as error:
+            self.is_lost = True
+            why = str(error) or f"no answer within {SILENCE_S:g} s"
+            raise SchedulerError(f"{self._name}: the Dask scheduler is gone ({why})") from error
+
+    def _describe_workers(self) -> dict[str, Mapping[str, Any]]:
+        identity = self._ask(self._client.scheduler.identity, n_workers=-1)
+        self.dashboard_port = identity["services"].get("dashboard")
+        workers: dict[str, Mapping[str, Any]] = identity["workers"]
+        return workers
+
     def _note_changes(self, present: Mapping[str, int]) -> None:
         """Note who has joined and who has left since the last look."""
-        joined = [worker for worker in present if worker not in self._rows]
-        if joined:
-            infos = self._client.scheduler_info(n_workers=-1)["workers"]
-            for worker in joined:
-                self._row(worker, infos.get(worker, {}))
+        if not present.keys() <= self._infos.keys():
+            self._infos |= self._describe_workers()
+        for worker in present:
+            self._row(worker, self._infos.get(worker, {}))
         for worker, row in self._rows.items():
             if worker not in present and row.left_s is None:
                 self.note_end(worker, time.time(), _LEFT)
@@ -236,8 +251,8 @@ class ClusterWorkers:
 
     def check(self, paths: Sequence[str]) -> None:
         """Ask every worker for its versions and for `paths`; leave out those that can't be used."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        queried = [worker for worker in workers if worker not in self.left_out]
+        self.refresh()
+        queried = list(self.threads)
         for worker, why in check_workers(self._client, self._name, queried, paths).items():
             self.leave_out(worker, why)
 
@@ -279,7 +294,8 @@ class ClusterWorkers:
 
     def offers(self, resources: Mapping[str, float]) -> bool:
         """Return whether a worker was started with all of `resources`; True while there is none."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        # Asked for each time: a worker may be given more while it runs.
+        workers = self._describe_workers().values()
         return not workers or any(
             all(worker["resources"].get(name, 0.0) >= amount for name, amount in resources.items())
             for worker in workers
@@ -288,8 +304,8 @@ class ClusterWorkers:
     def share_memory(self) -> int | None:
         """Return the least that a worker's thread may use, as the workers say; None: unknown."""
         shares = [
-            worker["memory_limit"] // max(1, worker["nthreads"])
-            for worker in self._client.scheduler_info(n_workers=-1)["workers"].values()
-            if worker.get("memory_limit")
+            info["memory_limit"] // max(1, info["nthreads"])
+            for worker, info in self._infos.items()
+            if worker not in self.left_out and info.get("memory_limit")
         ]
         return min(shares, default=None)

@@ -8,6 +8,7 @@ import operator
 import pickle
 import secrets
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S
@@ -16,7 +17,12 @@ from taskinity_data.events import DASHBOARD_PAGE
 from taskinity_data.execution.schedulers.base import NotRun, Strategy, WorkerRow
 from taskinity_data.execution.schedulers.cluster_workers import ClusterWorkers
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
-from taskinity_data.execution.schedulers.worker_checks import pack_runner, query_each
+from taskinity_data.execution.schedulers.worker_checks import (
+    MAX_TRAVELLING_NBYTES,
+    pack_call,
+    pack_runner,
+    query_each,
+)
 from taskinity_data.execution.worker.batches import CLOSE_S, close_on_worker
 from taskinity_data.execution.worker.run_item import count_items
 from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpack_outcomes
@@ -123,19 +129,32 @@ class DaskStrategy(Strategy):
             self._memory_nbytes = self._members.share_memory()
         return self._memory_nbytes
 
-    @property
+    @cached_property
     def dashboard_link(self) -> str | None:
         """The run's page on Dask's dashboard, which is found by its setting
         ``distributed.dashboard.link``; None without a dashboard.
         """
+        self._refresh()
         try:
-            link: str = self._client.dashboard_link or ""
+            link = self._find_dashboard()
             page, status, rest = link.rpartition("/status")
             return (f"{page}{DASHBOARD_PAGE}" if status and not rest else link) or None
         except (KeyError, IndexError, ValueError) as error:
             # A link is worth no run.
             _log.warning("distributed.dashboard.link can't be filled in: %r", error)
             return None
+
+    def _find_dashboard(self) -> str:
+        """Return what the client's `dashboard_link` is, which sends a request each time."""
+        if hasattr(self._client.cluster, "dashboard_link"):
+            return self._client.cluster.dashboard_link or ""
+        if self._members.dashboard_port is None:
+            return ""
+        from distributed.utils import format_dashboard_link
+
+        protocol, _, rest = self.name.rpartition("://")
+        host = "localhost" if protocol == "inproc" else rest.split(":")[0]
+        return str(format_dashboard_link(host, self._members.dashboard_port))
 
     def check(self, paths: Sequence[str]) -> None:
         """Ask every worker for its versions and for `paths`; leave out those that can't be used.
@@ -155,16 +174,19 @@ class DaskStrategy(Strategy):
         return self._members.take_notices()
 
     def load(self, job: Job) -> Any:
-        """Return `job`, which each worker fetches once, and what such a worker must have."""
+        """Return `job`, which each worker unpacks once, and what such a worker must have."""
         resources = dict(job.resources) or None
         if resources is not None:
             self._members.require(job.task, resources)
         blob = pack_job(replace(job, max_nbytes=limit_results(self.memory_nbytes)))
+        runner_blob = pack_runner(blob, self._paths)
+        if len(blob) <= MAX_TRAVELLING_NBYTES:
+            return runner_blob, resources
         # As a task's result, not scattered: Dask makes it again where it was lost with a worker,
         # and needs no worker for it now.
         runner = self._client.submit(
             pickle.loads,
-            pack_runner(blob, self._paths),
+            runner_blob,
             key=f"job-{job.task}-{secrets.token_hex(16)}",
             pure=False,
             priority=self.priority,
@@ -183,10 +205,10 @@ class DaskStrategy(Strategy):
         self._restarts.expect(key)
         blob = pack_items(items)
         self._items_nbytes += (len(blob) - self._items_nbytes) / 8
+        travels = isinstance(runner, bytes)
+        call = (pickle.loads, pack_call(runner, blob)) if travels else (operator.call, runner, blob)
         future = self._client.submit(
-            operator.call,
-            runner,
-            blob,
+            *call,
             key=key,
             pure=False,
             retries=0,

@@ -5,6 +5,7 @@ Dask does so without a word to who waits for the result; a plugin of the schedul
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from dataclasses import replace
@@ -43,16 +44,25 @@ class Restarts:
         self._lost: dict[str, list[Attempt]] = {}
         self._topic = f"taskinity-restarts-{secrets.token_hex(8)}"
         client.subscribe_topic(self._topic, self._take)
+        # The first batches do not wait for it.
+        self._registering = asyncio.run_coroutine_threadsafe(
+            self._register(), client.loop.asyncio_loop
+        )
+
+    async def _register(self) -> None:
+        client = self._client
+        plugin = cloudpickle.dumps(_make_plugin(self._topic, client.id))
+        registering = client.scheduler.register_scheduler_plugin(
+            plugin=plugin, name=self._topic, idempotent=True
+        )
         try:
-            client.sync(
-                client.scheduler.register_scheduler_plugin,
-                plugin=cloudpickle.dumps(_make_plugin(self._topic, client.id)),
-                name=self._topic,
-                idempotent=True,
-                callback_timeout=_SILENCE_S,
-            )
+            await asyncio.wait_for(registering, _SILENCE_S)
         except Exception as error:  # noqa: BLE001 - whatever its settings or its versions make of it
             _log.info("restarts by the cluster are not reported: %s", error)
+
+    async def _unregister(self) -> None:
+        await asyncio.wrap_future(self._registering)
+        await self._client.scheduler.unregister_scheduler_plugin(name=self._topic)
 
     def expect(self, key: str) -> None:
         """Note that the batch with that key is submitted now."""
@@ -76,11 +86,7 @@ class Restarts:
             return
         try:
             self._client.unsubscribe_topic(self._topic)
-            self._client.sync(
-                self._client.scheduler.unregister_scheduler_plugin,
-                name=self._topic,
-                callback_timeout=_SILENCE_S,
-            )
+            self._client.sync(self._unregister, callback_timeout=_SILENCE_S)
         except Exception as error:  # noqa: BLE001 - it may have gone meanwhile
             _log.info("the scheduler still reports restarts: %s", error)
 

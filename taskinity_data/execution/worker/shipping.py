@@ -15,7 +15,6 @@ from dataclasses import fields, replace
 from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -26,7 +25,7 @@ from taskinity_data.execution.worker.failures import describe_failure, load_back
 from taskinity_data.execution.worker.job import Item
 from taskinity_data.execution.worker.result_limit import NotSendable, estimate_nbytes, refuse
 from taskinity_data.outcome import OutcomeBlock, Status
-from taskinity_data.user_code import installed_folders
+from taskinity_data.user_code import is_user_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -131,15 +130,7 @@ def _is_own(module: ModuleType) -> bool:
     name = getattr(module, "__name__", "__main__")
     if not path or name == "__main__" or name.partition(".")[0] == _PACKAGE:
         return False
-    if not path.endswith(".py") or sys.modules.get(name) is not module:
-        return False
-    return _is_outside(path)
-
-
-@lru_cache(maxsize=1 << 14)
-def _is_outside(path: str) -> bool:
-    # Some 2,000 modules are loaded beside pandas and Dask: 50 ms where each is looked up again.
-    return not str(Path(path).resolve()).startswith(installed_folders())
+    return sys.modules.get(name) is module and is_user_file(path)
 
 
 @lru_cache(maxsize=16)

@@ -87,12 +87,12 @@ class DashboardObserver(Observer):
         label = labels.get(started.flow, started.flow)
         self._batch: list[tuple[Any, ...]] = [("run", started.at_s, label, tuple(started.tasks))]
         self._lock = Lock()
-        self._is_due = False
+        self._is_due = True
         self._sending: asyncio.Lock | None = None
         self._plugged: Any = None
         self._run_id = started.run_id
-        # The run does not wait for its page.
-        self._client.loop.add_callback(self._send_soon, 0.0)
+        # The run does not wait for its page, and its first chunks are on their way by then.
+        self._client.loop.add_callback(self._send_soon)
 
     def on_event(self, event: Event) -> None:
         """Note it, to be sent with what else comes within `PAUSE_S`."""
@@ -110,7 +110,7 @@ class DashboardObserver(Observer):
         if client is not None and not self._is_due:
             # The client's own loop wakes up for it, whatever the driver waits for.
             self._is_due = True
-            client.loop.add_callback(self._send_soon, PAUSE_S)
+            client.loop.add_callback(self._send_soon)
 
     def _pack(self, event: Event) -> tuple[Any, ...] | None:
         at = event.at_s
@@ -159,10 +159,10 @@ class DashboardObserver(Observer):
             )
             self._missing = ""
 
-    async def _send_soon(self, pause_s: float) -> None:
+    async def _send_soon(self) -> None:
         import asyncio  # 10 ms, which a run in threads does not need
 
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(PAUSE_S)
         self._is_due = False
         client = self._client
         if client is not None and client.status == "running":

@@ -53,17 +53,17 @@ class FarClient:
 
     status = "running"
     cluster = None
-    scheduler = SimpleNamespace(ncores=None)
+    scheduler = SimpleNamespace(ncores="ncores", identity="identity")
 
     def __init__(self, threads, took_s):
         self.threads, self.took_s, self.now = threads, took_s, 0.0
 
-    def sync(self, function, **options):
+    def sync(self, query, **options):
         self.now += self.took_s
-        return self.threads
-
-    def scheduler_info(self, n_workers):
-        return {"workers": {}}
+        if query == "ncores":
+            return self.threads
+        infos = {worker: {"nthreads": count} for worker, count in self.threads.items()}
+        return {"services": {}, "workers": infos}
 
     def time(self):
         return self.now
