@@ -7,7 +7,7 @@
 # make docs         the documentation, as pages for a browser: build/docs/index.html
 # make bench        ordinary jobs beside Polars, DuckDB, pandas and Dask: benchmarks/RESULTS.md
 # make bench-large  how time and memory grow, skew, and what sizes of chunks cost
-# make bench-cluster  clusters that are far away or grow, beside Dask's own map; a thousand workers, simulated
+# make bench-cluster  clusters that are far away, grow or fail, beside Dask's own map; a thousand workers, simulated
 # make cluster-managers  installs what test-cluster needs, on Debian or Ubuntu
 # make cluster-matrix  more of test-cluster, and its table in docs/reliability.md
 # make test-lowest  the tests of `make test` against the oldest versions that pyproject.toml allows

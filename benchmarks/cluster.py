@@ -1,16 +1,19 @@
 """Time runs on Dask clusters that grow or are far away, beside Dask's own `Client.map` in one run.
 
-    python benchmarks/cluster.py [far] [grow] [noop] [--rounds 3]
+    python benchmarks/cluster.py [far] [grow] [lost] [noop] [--rounds 3]
 
 `far`: the client reaches the scheduler through a proxy that delays each way by 55 ms; 200 chunks of
-0.2 s on two workers. `grow`: an adaptive cluster, 0 to 4 workers, 41 chunks of 1 s. `noop`: chunks
-that do nothing, on two warm workers.
+0.2 s on two workers. `grow`: an adaptive cluster, 0 to 4 workers, 41 chunks of 1 s. `lost`: such a
+cluster, 120 chunks of 0.5 s, of which a worker is killed every 5 s: all have one result, and what
+was begun a second time is counted. `noop`: chunks that do nothing, on two warm workers.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DELAY_S = 0.055
+PIECE_S, LOST_EACH_S = 0.5, 5.0
 
 
 async def _delay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -142,6 +146,56 @@ def grow(ways: list[str]) -> None:
                 print(f"grow  {way:15} {seconds:6.1f} s", flush=True)
 
 
+def _write(chunk: pd.DataFrame) -> int:
+    number = int(chunk.number.item())
+    with open(chunk.log.item(), "a") as log:
+        log.write(f"{number}\n")
+    time.sleep(PIECE_S)
+    return number
+
+
+def _kill_workers(cluster: LocalCluster, ended: threading.Event, killed: list[int]) -> None:
+    while not ended.wait(LOST_EACH_S):
+        for nanny in list(cluster.workers.values())[:1]:
+            if nanny.pid is not None:
+                os.kill(nanny.pid, signal.SIGKILL)
+                killed.append(nanny.pid)
+
+
+def lost(ways: list[str]) -> None:
+    """From no workers to four, of which one is killed every 5 s."""
+    for way in ways:
+        with ExitStack() as stack:
+            log = f"{stack.enter_context(tempfile.TemporaryDirectory())}/begun"
+            cluster = LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None)
+            client = Client(stack.enter_context(cluster), set_as_default=False)
+            stack.enter_context(client)
+            cluster.adapt(minimum=0, maximum=4)
+            frame = pd.DataFrame({"number": range(120)}).assign(log=log)
+            ended, killed = threading.Event(), []
+            killing = threading.Thread(target=_kill_workers, args=(cluster, ended, killed))
+            begun_s = time.perf_counter()
+            killing.start()
+            if way == "Client.map":
+                rows = [frame[number : number + 1] for number in frame.number]
+                numbers = client.gather(client.map(_write, rows, pure=False))
+            else:
+                options = {"chunk_size": "1 rows", "scheduler": client, "progress": False}
+                numbers = td.process(frame, _write, **options).value
+            seconds = time.perf_counter() - begun_s
+            ended.set()
+            killing.join()
+            assert numbers == list(frame.number)
+            with open(log) as file:
+                again = sum(1 for _ in file) - len(frame)
+            each_s = again * PIECE_S / max(1, len(killed))
+            print(
+                f"lost  {way:15} {seconds:6.1f} s, {len(killed)} workers lost, {again} chunks "
+                f"begun again: {each_s:.2f} s of work a worker lost",
+                flush=True,
+            )
+
+
 def noop(ways: list[str]) -> None:
     """20,000 items that take no time."""
     with separate_cluster() as address, Client(address, set_as_default=False) as client:
@@ -152,7 +206,7 @@ def noop(ways: list[str]) -> None:
             print(f"noop  {way:15} {1e6 * seconds / len(values):6.0f} µs an item", flush=True)
 
 
-MEASUREMENTS = {"far": far, "grow": grow, "noop": noop}
+MEASUREMENTS = {"far": far, "grow": grow, "lost": lost, "noop": noop}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])

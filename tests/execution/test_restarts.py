@@ -8,12 +8,16 @@ import threading
 
 import pandas as pd
 import pytest
-from real_cluster import STUCK_S, WAIT_S, start_cluster
+from real_cluster import STUCK_S, WAIT_S, start_cluster, wait_until
 
 import taskinity_data as td
+from taskinity_data.events import ChunkFinished, Observer
 from taskinity_data.execution.schedulers import worker_checks
 
 pytestmark = pytest.mark.thorough
+
+ALONE_S = 0.05
+"""Chunks that take longer than 30 ms don't travel with others, which would be done again, too."""
 
 LOST = "WorkerDied: a worker that ran or held this died or left"
 
@@ -134,3 +138,44 @@ def test_a_cluster_of_which_no_worker_answers_is_refused(csv, tmp_path, monkeypa
                 run(csv, len, client)
         finally:
             os.kill(pid, signal.SIGCONT)
+
+
+class Received(Observer):
+    """Leaves a file for each chunk whose result the driver has, called as `names` say by key."""
+
+    def __init__(self, folder, names):
+        self.folder, self.names = folder, names
+
+    def on_event(self, event):
+        if isinstance(event, ChunkFinished):
+            (self.folder / f"received-{self.names[event.outcome.key]}").touch()
+
+
+def test_of_workers_that_are_lost_one_after_another_only_what_they_ran_is_done_again(
+    client, csv, tmp_path
+):
+    client.wait_for_workers(2, timeout=WAIT_S)
+
+    def strike(chunk):
+        first = int(chunk.n.min())
+        begun = tmp_path / f"begun-{first}-{len(list(tmp_path.glob(f'begun-{first}-*')))}"
+        begun.touch()
+        threading.Event().wait(ALONE_S)
+        if first in (70, 180, 290) and begun.name.endswith("-0"):
+            # What this worker has done before is with the driver.
+            ended = [path.name.split("-")[1] for path in tmp_path.glob(f"ended-*-{os.getpid()}")]
+            wait_until(lambda: all((tmp_path / f"received-{name}").exists() for name in ended))
+            os.kill(os.getpid(), signal.SIGKILL)
+        (tmp_path / f"ended-{first}-{os.getpid()}").touch()
+        return first
+
+    plan = td.open_dataset(str(csv)).plan(chunk_size="10 rows")
+    received = Received(tmp_path, {chunk.key: 10 * at for at, chunk in enumerate(plan)})
+    done = run(csv, strike, client, chunk_size="10 rows", observers=[received])
+    assert done.value == list(range(0, 400, 10))
+    assert done.ledger.at["processed", "rows"] == 400
+    assert sorted(done.outcomes.start.dropna()) == sorted(chunk.start for chunk in done.plan)
+    begun = sorted(path.name for path in tmp_path.glob("begun-*"))
+    again = [f"begun-{first}-1" for first in (70, 180, 290)]
+    assert begun == sorted([f"begun-{first}-0" for first in range(0, 400, 10)] + again)
+    assert (done.worker_table.reason == "it died, or was cut off").sum() == 3
