@@ -171,6 +171,8 @@ def _is_valid(name: str, value: Any) -> bool:
         return isinstance(value, str)
     if name == "output":
         return value is None or isinstance(value, str)
+    if name == "labels":
+        return isinstance(value, dict) and all(isinstance(label, str) for label in value.values())
     if name == "chunks":
         return type(value) is int and 0 <= value < 1 << 63
     if name in ("started_s", "ended_s"):

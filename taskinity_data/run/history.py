@@ -59,15 +59,16 @@ def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``run_id, flow, status, output`` str; ``started`` UTC time; ``duration_s`` float64;
-        ``chunks`` Int64 (that have ended).
+        ``chunks`` Int64 (that have ended). The ``flow`` of `process` is its function's name.
     """
     rows = []
     for directory, _, details in list_kept(run_directory(run_dir)):
         started_s, ended_s = details.get("started_s"), details.get("ended_s")
+        flow = details.get("flow")
         rows.append(
             {
                 "run_id": directory.name,
-                "flow": details.get("flow"),
+                "flow": details.get("labels", {}).get(flow, flow),
                 "status": status_of(directory, details.get("status")),
                 "started": started_s,
                 "duration_s": ended_s - started_s if ended_s and started_s else None,

@@ -54,6 +54,7 @@ def test_what_others_keep_there_is_neither_listed_nor_removed(runs, tmp_path):
     [
         {"started_s": None}, {"started_s": "now"}, {"started_s": 1e300}, {"ended_s": [1]},
         {"chunks": "many"}, {"chunks": 1 << 80}, {"flow": 5, "output": {"a": 1}}, {"status": None},
+        {"flow": 5, "labels": 5},
     ],
 )  # fmt: skip
 def test_a_summary_that_makes_no_sense_costs_only_what_it_tells(runs, facts):
@@ -61,7 +62,11 @@ def test_a_summary_that_makes_no_sense_costs_only_what_it_tells(runs, facts):
     (listed,) = td.list_runs(runs).to_dict("records")
     assert listed["run_id"] == only(runs).name
     names = {"started_s": "started", "ended_s": "duration_s"}
-    told = [name for name in facts if name != "status" and pd.notna(listed[names.get(name, name)])]
+    told = [
+        name
+        for name in facts
+        if name not in ("status", "labels") and pd.notna(listed[names.get(name, name)])
+    ]
     assert told == []
 
 

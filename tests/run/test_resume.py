@@ -729,6 +729,7 @@ def test_runs_are_listed_newest_first_and_cleaned(ground):
     frame = td.list_runs("runs")
     assert frame.run_id.tolist() == [failed.run_id, done.run_id]
     assert frame.status.tolist() == ["FAILED", "COMPLETED"]
+    assert frame.flow.tolist() == ["work", "work"]
     record = td.load_run(failed.run_id, "runs")
     assert frame.chunks.tolist() == [len(record.outcomes), 12]
     assert set(record.failures.error) == {"ValueError: stop here"}
