@@ -16,7 +16,8 @@ from taskinity_data.redact import hide
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from taskinity_data.outcome import Outcome, OutcomeBlock, RunStatus
+    from taskinity_data.outcome import Outcome, RunStatus
+    from taskinity_data.outcome_block import OutcomeBlock
 
 
 __all__ = [

@@ -1,29 +1,25 @@
-"""Define the outcome of one task: statuses, attempts, outcomes; and of many items, in columns.
+"""Define the outcome of one task: statuses, attempts, outcomes.
 
-A chunk is named by its key alone.
+A chunk is named by its key alone. Outcomes of many items are in `outcome_block`.
 """
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable
 
 __all__ = [
     "LOST_WITH_WORKER",
-    "UNKNOWN",
     "Attempt",
     "BadLine",
     "BadLines",
-    "Counts",
     "Failure",
     "LogLine",
     "Outcome",
-    "OutcomeBlock",
     "RunStatus",
     "Status",
     "join_bad_lines",
@@ -245,156 +241,3 @@ def without_logs(outcome: Outcome) -> Outcome:
         return outcome
     bare = (replace(attempt, logs=(), logs_cut=0) for attempt in outcome.attempts)
     return replace(outcome, attempts=tuple(bare))
-
-
-_TIMES = 5
-"""Numbers that a block has for each item: its start, its duration, and that of reading, of the
-functions and of the partials."""
-
-
-class Counts(NamedTuple):
-    """What is counted of a chunk that was read; None: unknown."""
-
-    rows: int | None = None
-    filtered: int | None = None
-    memory_nbytes: int | None = None
-
-
-UNKNOWN = Counts()
-
-
-@dataclass(slots=True)
-class OutcomeBlock:
-    """The outcomes of items of one batch that completed, and left nothing else to report.
-
-    Attributes
-    ----------
-    task, worker : str
-        Of all of them.
-    times : array of double
-        Start (seconds since the epoch), duration, reading, functions, partials: for one item after
-        the other.
-    counts : list of Counts
-        Of each item; empty where none of them was read.
-    values : list
-        As in `Outcome`; empty once they have been taken.
-    cpu_s, process_cpu_s, queued_s : float
-        As in `Attempt`, of all items together; each has a share that goes with its duration.
-    peak_nbytes : int or None
-        Of the process when the last of them had ended.
-    lost : tuple of Attempt
-        Tries of all of them that ended with their worker, before these.
-    """
-
-    task: str
-    worker: str
-    times: array[float] = field(default_factory=lambda: array("d"))
-    counts: list[Counts] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-    cpu_s: float = 0.0
-    process_cpu_s: float = 0.0
-    queued_s: float = 0.0
-    peak_nbytes: int | None = None
-    lost: tuple[Attempt, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.times) // _TIMES
-
-    def add(
-        self,
-        started_s: float,
-        duration_s: float,
-        read_s: float,
-        function_s: float,
-        partial_s: float,
-        counts: Counts,
-        value: Any,
-    ) -> None:
-        """Add an item that has ended."""
-        if counts != UNKNOWN and not self.counts:
-            self.counts = [UNKNOWN] * len(self)
-        if self.counts or counts != UNKNOWN:
-            self.counts.append(counts)
-        self.times.extend((started_s, duration_s, read_s, function_s, partial_s))
-        self.values.append(value)
-
-    @property
-    def durations_s(self) -> array[float]:
-        """The seconds that each item took."""
-        return self.times[1::_TIMES]
-
-    @property
-    def works_s(self) -> list[float]:
-        """What each item takes where it has a core whenever it wants one: see `Attempt`."""
-        total = self.total()
-        share = total.work_s / total.duration_s if total.duration_s else 1.0
-        return [duration_s * share for duration_s in self.durations_s]
-
-    @property
-    def rows(self) -> int:
-        """Rows that were read, of all items together."""
-        return sum(counts.rows or 0 for counts in self.counts)
-
-    def outcome(self, number: int, item: Any) -> Outcome:
-        """Return the outcome with that `number`, which is the one of `item`."""
-        return self._outcome(number, item, sum(self.durations_s))
-
-    def outcomes(self, items: Iterable[Any]) -> Iterator[Outcome]:
-        """Yield all outcomes, which are those of `items`."""
-        whole_s = sum(self.durations_s)
-        return (self._outcome(number, item, whole_s) for number, item in enumerate(items))
-
-    def _outcome(self, number: int, item: Any, whole_s: float) -> Outcome:
-        times = self.times[number * _TIMES : (number + 1) * _TIMES]
-        share = times[1] / whole_s if len(self) > 1 and whole_s else 1.0
-        counts = self.counts[number] if self.counts else UNKNOWN
-        attempt = self._attempt(times, share, item.attempt, counts.memory_nbytes)
-        return Outcome(
-            self.task,
-            item.key,
-            Status.COMPLETED,
-            (*self.lost, attempt),
-            counts.rows,
-            counts.filtered,
-            item.nbytes,
-            item.fallback is not None,
-            value=self.values[number] if self.values else None,
-        )
-
-    def total(self) -> Attempt:
-        """Return one attempt with the times of all, one after another."""
-        sums = [sum(self.times[column::_TIMES]) for column in range(1, _TIMES)]
-        return self._attempt((self.times[0], *sums), 1.0, 1, None)
-
-    def _attempt(
-        self, times: Sequence[float], share: float, number: int, memory_nbytes: int | None
-    ) -> Attempt:
-        started_s, duration_s, read_s, function_s, partial_s = times
-        return Attempt(
-            number,
-            started_s,
-            duration_s,
-            self.worker,
-            read_s,
-            function_s,
-            partial_s,
-            memory_nbytes,
-            self.peak_nbytes,
-            cpu_s=self.cpu_s * share,
-            process_cpu_s=self.process_cpu_s * share,
-            queued_s=self.queued_s * share,
-        )
-
-    def take_last(self, item: Any) -> Outcome:
-        """Take out the last outcome, which is the one of `item`."""
-        outcome = self.outcome(len(self) - 1, item)
-        (attempt,) = outcome.attempts
-        self.cpu_s -= attempt.cpu_s or 0.0
-        self.process_cpu_s -= attempt.process_cpu_s or 0.0
-        self.queued_s -= attempt.queued_s
-        del self.times[-_TIMES:], self.values[-1:], self.counts[-1:]
-        return outcome
-
-    def without_values(self) -> OutcomeBlock:
-        """Return the same without values."""
-        return replace(self, values=[])

@@ -7,7 +7,8 @@ import pytest
 from taskinity_data import events
 from taskinity_data.events import Event, Observer
 from taskinity_data.execution.worker.job import Item
-from taskinity_data.outcome import Outcome, OutcomeBlock, RunStatus, Status
+from taskinity_data.outcome import Outcome, RunStatus, Status
+from taskinity_data.outcome_block import OutcomeBlock
 
 OUTCOME = Outcome("ProcessChunk", "ProcessChunk-1f", Status.COMPLETED)
 ITEM = Item("1f", 7)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.checkpoints.value_budget import ValueBudget
     from taskinity_data.chunks.open_dataset import Dataset
-    from taskinity_data.outcome import Outcome, OutcomeBlock
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.outcome_block import OutcomeBlock
 
 T = TypeVar("T")
 

@@ -7,16 +7,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.outcome import (
-    Attempt,
-    BadLine,
-    BadLines,
-    Counts,
-    Failure,
-    Outcome,
-    OutcomeBlock,
-    Status,
-)
+from taskinity_data.outcome import Attempt, BadLine, BadLines, Failure, Outcome, Status
+from taskinity_data.outcome_block import OutcomeBlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,33 +50,49 @@ def from_plain(plain: Sequence[Any], value: Any = None) -> Outcome:
     )
 
 
+_COLUMNS = ("times", "counts", "sizes", "spent", "peaks")
+"""The numbers of a block."""
+
+
 def to_plain_block(fan: Any, items: Sequence[Any], block: OutcomeBlock) -> dict[str, Any]:
     """Return what the journal keeps of `items` of a fan-out, which completed together."""
     identities = [fan.identity_of(item) for item in items]
-    chunks = [item.data for item in items]
-    is_chunk = [isinstance(chunk, Chunk) for chunk in chunks]
-    return {
+    befores = [before for _, before, _ in identities]
+    columns = {name: getattr(block, name).tobytes() for name in _COLUMNS}
+    return columns | {
         "name": fan.name,
         "keys": b"".join(bytes.fromhex(item.key) for item in items),
         "positions": array("q", [item.position for item in items]).tobytes(),
-        "nbytes": [item.nbytes for item in items] if any(is_chunk) else None,
-        "where": [
-            (chunk.path, chunk.start, chunk.stop) if is_one else None
-            for chunk, is_one in zip(chunks, is_chunk, strict=True)
-        ]
-        if any(is_chunk)
-        else None,
+        "where": _plain_ranges([item.data for item in items]),
         "identities": [identity for identity, *_ in identities],
-        "before": [before for _, before, _ in identities]
-        if any(before for _, before, _ in identities)
-        else None,
+        "before": befores if any(befores) else None,
         "task": block.task,
-        "worker": block.worker,
-        "times": block.times.tobytes(),
-        "counts": [tuple(counts) for counts in block.counts],
-        "cpu": (block.cpu_s, block.process_cpu_s),
-        "peak_nbytes": block.peak_nbytes,
+        "workers": _number(block.workers),
     }
+
+
+def _plain_ranges(chunks: Sequence[Any]) -> tuple[Any, ...] | None:
+    """Return paths, and of each chunk the number of its path, start, stop and bytes, if any is."""
+    if not any(isinstance(chunk, Chunk) for chunk in chunks):
+        return None
+    ranges = [
+        (chunk.path, chunk.start, chunk.stop, chunk.nbytes)
+        if isinstance(chunk, Chunk)
+        else (None, 0, 0, 0)
+        for chunk in chunks
+    ]
+    numbers = array("q", [number for _, *numbers in ranges for number in numbers])
+    return *_number([path for path, *_ in ranges]), numbers.tobytes()
+
+
+def _number(names: Sequence[str | None]) -> tuple[list[str | None], bytes]:
+    """Return the distinct ones of `names`, and the number of each."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return list(numbers), array("q", [numbers[name] for name in names]).tobytes()
+
+
+def _names(names: Sequence[Any], numbers: bytes) -> list[Any]:
+    return [names[number] for number in array("q", numbers)]
 
 
 class _PlainItem(NamedTuple):
@@ -96,25 +104,29 @@ class _PlainItem(NamedTuple):
 
 def split_plain_block(plain: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     """Yield what the journal keeps of each item where it is kept alone."""
-    times = array("d", plain["times"])
-    counts = [Counts(*counts) for counts in plain["counts"]]
-    block = OutcomeBlock(
-        plain["task"], plain["worker"], times, counts, peak_nbytes=plain["peak_nbytes"]
-    )
-    block.cpu_s, block.process_cpu_s = plain["cpu"]
-    nothing = [None] * len(block)
+    block = OutcomeBlock(plain["task"], workers=_names(*plain["workers"]))
+    for name in _COLUMNS:
+        getattr(block, name).frombytes(plain[name])
+    where: list[Any] = [None] * len(block)
+    sizes = [0] * len(block)
+    if plain["where"] is not None:
+        paths, path_numbers, ranges = plain["where"]
+        starts, stops, sizes = (array("q", ranges)[column::3].tolist() for column in range(3))
+        where = [
+            None if path is None else (path, start, stop)
+            for path, start, stop in zip(_names(paths, path_numbers), starts, stops, strict=True)
+        ]
     keys = [plain["keys"][at : at + 16].hex() for at in range(0, 16 * len(block), 16)]
-    items = list(map(_PlainItem, keys, plain["nbytes"] or [0] * len(block)))
     columns = zip(
-        block.outcomes(items),
+        block.outcomes(map(_PlainItem, keys, sizes)),
         plain["identities"],
         plain["before"] or [0] * len(block),
-        plain["where"] or nothing,
+        where,
         array("q", plain["positions"]),
         strict=True,
     )
-    for outcome, identity, before, where, position in columns:
-        yield plain["name"], identity, before, to_plain(outcome), where, position, None
+    for outcome, identity, before, location, position in columns:
+        yield plain["name"], identity, before, to_plain(outcome), location, position, None
 
 
 def _plain_attempt(attempt: Attempt) -> tuple[Any, ...]:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taskinity_data.checkpoints.fan_out_record import FanOutRecord
-    from taskinity_data.outcome import Outcome, OutcomeBlock
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.outcome_block import OutcomeBlock
 
 __all__ = ["ValueBudget"]
 
@@ -53,8 +54,7 @@ class ValueBudget:
 
     def encode_block(self, fan: FanOutRecord, block: OutcomeBlock) -> list[bytes | memoryview]:
         """Return the values of `block` as bytes; none where not all of them are kept."""
-        duration_s = sum(block.durations_s)
-        return self._encode(fan, lambda: list(map(fan.dump, block.values)), duration_s)
+        return self._encode(fan, lambda: list(map(fan.dump, block.values)), block.duration_s)
 
     def encode_answer(self, value: Any) -> list[bytes | memoryview]:
         """Return the answer of the run as bytes; none where it is not kept for `load_run`."""

@@ -13,7 +13,7 @@ from taskinity_data.errors import LedgerError
 from taskinity_data.wording import format_nbytes, inert_line, to_html, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -41,7 +41,7 @@ class ChunkPlan:
 
     Attributes
     ----------
-    chunks : tuple of Chunk
+    chunks : sequence of Chunk
         In order; together they tile every file.
     extents : tuple of Piece
         All data of each file, in order: what the chunks must tile.
@@ -53,7 +53,7 @@ class ChunkPlan:
         Whether the user chose the size, so that a run keeps it.
     """
 
-    chunks: tuple[Chunk, ...]
+    chunks: Sequence[Chunk]
     extents: tuple[Piece, ...]
     target_nbytes: int | None
     reason: str
@@ -69,9 +69,9 @@ class ChunkPlan:
     def __getitem__(self, index: int) -> Chunk: ...
 
     @overload
-    def __getitem__(self, index: slice) -> tuple[Chunk, ...]: ...
+    def __getitem__(self, index: slice) -> Sequence[Chunk]: ...
 
-    def __getitem__(self, index: int | slice) -> Chunk | tuple[Chunk, ...]:
+    def __getitem__(self, index: int | slice) -> Chunk | Sequence[Chunk]:
         return self.chunks[index]
 
     @property
@@ -182,7 +182,7 @@ class ChunkPlan:
         )
 
 
-def check_tiling(extents: Sequence[Piece], chunks: Sequence[Chunk]) -> None:
+def check_tiling(extents: Sequence[Piece], chunks: Iterable[Chunk]) -> None:
     """Check that the pieces of `chunks` tile `extents`, in order.
 
     Raises
@@ -190,26 +190,25 @@ def check_tiling(extents: Sequence[Piece], chunks: Sequence[Chunk]) -> None:
     LedgerError
         A range is missing, read twice or out of order, or bytes or rows don't add up.
     """
-    pieces = iter([piece for chunk in chunks for piece in chunk.pieces])
+    pieces = (piece for chunk in chunks for piece in chunk.pieces)
     piece = next(pieces, None)
     for extent in extents:
-        pieces_of_file: list[Piece] = []
-        position = extent.start
-        while piece is not None and piece.file == extent.file:
+        position, nbytes = extent.start, 0
+        rows: int | None = 0
+        while piece is not None and (piece.file is extent.file or piece.file == extent.file):
             if piece.start != position or not position <= piece.stop <= extent.stop:
                 break
-            pieces_of_file.append(piece)
+            nbytes += piece.nbytes
+            rows = None if rows is None or piece.rows is None else rows + piece.rows
             position, piece = piece.stop, next(pieces, None)
         if position != extent.stop:
             raise LedgerError(
                 f"{extent.path}: the chunks cover it up to {position:,} of {extent.stop:,}"
             )
-        nbytes = sum(part.nbytes for part in pieces_of_file)
         if nbytes != extent.nbytes:
             raise LedgerError(
                 f"{extent.path}: the chunks hold {nbytes:,} bytes of {extent.nbytes:,}"
             )
-        rows = _sum_rows([part.rows for part in pieces_of_file])
         if extent.rows is not None and rows != extent.rows:
             raise LedgerError(f"{extent.path}: the chunks hold {rows} rows of {extent.rows:,}")
     if piece is not None:

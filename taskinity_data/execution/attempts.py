@@ -14,7 +14,8 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import WorkerDied
 from taskinity_data.execution.split_chunks import is_too_large
 from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
-from taskinity_data.outcome import Attempt, Outcome, OutcomeBlock, Status, without_logs
+from taskinity_data.outcome import Attempt, Outcome, Status, without_logs
+from taskinity_data.outcome_block import OutcomeBlock, is_plain
 from taskinity_data.wording import without_numbers
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ class Attempts:
     ) -> Iterator[tuple[Any, Outcome | OutcomeBlock]]:
         """Yield the items of `batch` that have ended with its `results`, each with its outcome.
 
-        Those of a block come together.
+        Those of a block come together as a list, and so does one with a plain outcome.
         """
         is_lost = isinstance(results, BaseException)
         if isinstance(results, BaseException):
@@ -223,7 +224,7 @@ class Attempts:
                 return
             results = [results] * len(batch.items)
         for item, outcome in self._match(batch, results):
-            if isinstance(outcome, OutcomeBlock):
+            if isinstance(item, list):
                 yield item, outcome
                 continue
             if isinstance(outcome, BaseException):
@@ -246,18 +247,25 @@ class Attempts:
         left = iter(batch.items)
         for result in results:
             if not isinstance(result, OutcomeBlock):
-                yield next(left), result
+                item = next(left)
+                is_joined = isinstance(result, Outcome) and is_plain(result)
+                yield ([item] if is_joined and self._are_new(batch, [item]) else item), result
                 continue
             items = list(islice(left, len(result)))
-            if result.lost or any(
-                item.part or (batch.name, item.index) in self._before for item in items
-            ):
-                yield from zip(items, result.outcomes(items), strict=True)
-            else:
+            if not result.lost and self._are_new(batch, items):
                 yield items, result
+            else:
+                yield from zip(items, result.outcomes(items), strict=True)
         if not self._is_stopped:
             for item in left:
                 self.retries.add(batch, item, 0.0)
+
+    def _are_new(self, batch: Batch, items: list[Item]) -> bool:
+        """Return whether `items` are whole ones of a fan-out that were never tried before."""
+        name = batch.name
+        return name in self._fan_outs and not any(
+            item.part or (self._before and (name, item.index) in self._before) for item in items
+        )
 
     def _remember(self, name: str, item: Item, lost: tuple[Attempt, ...]) -> Outcome | None:
         """Keep the tries of `item` that its cluster has lost; its outcome by now, None without."""

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.cut_again import EarlierCuts
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.execution.worker.job import Item, Job
-    from taskinity_data.outcome import Outcome, OutcomeBlock
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.outcome_block import OutcomeBlock
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["CheckpointKeeper", "Entered"]

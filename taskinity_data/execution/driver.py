@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
 from taskinity_data.execution.attempts import Attempts, run_here
+from taskinity_data.execution.completed import Completed
 from taskinity_data.execution.run_account import Account, ItemColumns
 from taskinity_data.execution.run_progress import StageProgress, StopRules
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
@@ -23,7 +24,7 @@ from taskinity_data.execution.window import Batch, Window, make_key
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.job import Item, Job
 from taskinity_data.machine import read_umask
-from taskinity_data.outcome import Outcome, OutcomeBlock, RunStatus, Status
+from taskinity_data.outcome import Outcome, RunStatus, Status
 from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.jobs import Work
     from taskinity_data.execution.schedulers.base import Strategy
+    from taskinity_data.outcome_block import OutcomeBlock
     from taskinity_data.policy import Policy
 
 __all__ = ["Driver"]
@@ -108,6 +110,7 @@ class Driver:
         self._window = Window(run_id)
         self._active = self._stages.active
         self._judge = Attempts(policies, self._active, self.account.resize, seed, self._retry)
+        self._completed = Completed(self._end_block)
         self._has_room = True
         self._is_interrupted = False
 
@@ -296,16 +299,19 @@ class Driver:
             # A function in this process may have set another: what the run writes goes by its own.
             os.umask(self._umask)
             for item, ended in self._judge.take_in(batch, outcomes):
-                if isinstance(ended, OutcomeBlock):
-                    self._end_block(batch, item, ended)
-                else:
+                if isinstance(item, list):
+                    self._completed.add(batch, item, ended)
+                elif isinstance(ended, Outcome):
+                    self._completed.end()
                     self._end(batch, item, ended)
-            fan_out = self._active.get(batch.name)
-            if self.stop_reason is None and fan_out is not None and fan_out.is_done:
-                self._finish_fan_out(fan_out)
-            if repeated := self._judge.find_repeats(batch.name):
-                # All that was tried fails alike.
-                self.fail(*repeated)
+            if not self._completed:
+                self._finish_if_done(batch.name)
+                if repeated := self._judge.find_repeats(batch.name):
+                    # All that was tried fails alike.
+                    self.fail(*repeated)
+        self._completed.end()
+        for name in {batch.name for batch, _ in finished}:
+            self._finish_if_done(name)
 
     def _end(self, batch: Batch, item: Item, outcome: Outcome) -> None:
         fan_out = self._active.get(batch.name)
@@ -321,7 +327,8 @@ class Driver:
                 self.fail(reason, outcome.failure.error if outcome.failure else None)
 
     def _end_block(self, batch: Batch, items: list[Item], block: OutcomeBlock) -> None:
-        fan_out, columns = self._active[batch.name], ItemColumns.of(items)
+        fan_out = self._active[batch.name]
+        columns = ItemColumns.of(items, fan_out.whole_chunks)
         if self._checkpoints is not None:
             self._checkpoints.keep_block(batch.name, items, block, columns)
         at = time.perf_counter()
@@ -366,6 +373,11 @@ class Driver:
         if outcome.status is Status.FAILED:
             failure = outcome.failure
             self.fail(f"{name} failed: {failure}", failure.error if failure else None)
+
+    def _finish_if_done(self, name: str) -> None:
+        fan_out = self._active.get(name)
+        if self.stop_reason is None and fan_out is not None and fan_out.is_done:
+            self._finish_fan_out(fan_out)
 
     def _finish_fan_out(self, fan_out: RunningFanOut) -> None:
         self._stages.end_fan_out(fan_out)

@@ -10,13 +10,15 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.columns import ChunkColumns
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import TARGET_S, WINDOW, Learner, Observation, Size
 from taskinity_data.errors import LedgerError
 from taskinity_data.execution.fan_out_results import CATEGORIES, Ledger, Results
 from taskinity_data.execution.split_chunks import SizeCap, SplitChunks
+from taskinity_data.execution.worker.job import add_counts
 from taskinity_data.formats.stream import StreamBlock
-from taskinity_data.outcome import UNKNOWN, Outcome, OutcomeBlock, Status
+from taskinity_data.outcome import Outcome, Status
 from taskinity_data.reducers.tree import ABSENT, OrderedTree
 from taskinity_data.wording import format_nbytes
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.outcome_block import OutcomeBlock
     from taskinity_data.sources.file import Piece
 
 __all__ = ["RunningFanOut"]
@@ -75,7 +78,9 @@ class RunningFanOut:
         self.total_nbytes = total_nbytes
         self.total_rows = total_rows
         self.ledger = Ledger()
-        self._chunks: dict[tuple[int, ...], Chunk] = {}
+        self.whole_chunks = ChunkColumns()
+        self._parts: dict[tuple[int, ...], Chunk] = {}
+        self._halved: set[int] = set()
         self._listed_rows = listed_rows
         self._counted_rows: int | None = 0
         self.sizes: list[tuple[int, Size]] = []
@@ -140,16 +145,25 @@ class RunningFanOut:
             self.positions += 1
             self.cut_nbytes += item.nbytes
             if type(item.data) is Chunk:
-                self._chunks[item.index] = item.data
+                self.whole_chunks.append(item.data)
             elif self._counted_rows is not None:
                 self._counted_rows = None if item.rows is None else self._counted_rows + item.rows
             items += self.fit(item)
         return items
 
     @property
-    def chunks(self) -> list[Chunk]:
+    def chunks(self) -> ChunkColumns:
         """The chunks that were handed out, in order; of one that was split its parts."""
-        return [self._chunks[index] for index in sorted(self._chunks)]
+        if not self._parts:
+            return self.whole_chunks
+        parts = sorted(self._parts)
+        chunks = ChunkColumns()
+        for position, chunk in enumerate(self.whole_chunks):
+            if position not in self._halved:
+                chunks.append(chunk)
+            while parts and parts[0][0] == position:
+                chunks.append(self._parts[parts.pop(0)])
+        return chunks
 
     # -- splitting -----------------------------------------------------------------------------
 
@@ -167,11 +181,13 @@ class RunningFanOut:
             tree.split(item.index, len(halves))
         self.handed_out += len(halves) - 1
         self._split.add(item.position, len(halves) - bool(item.part))
-        del self._chunks[item.index]
+        if item.part:
+            del self._parts[item.index]
+        self._halved.add(item.position)
         parts, row = [], item.row
         for number, half in enumerate(halves):
             part = replace(item, key=half.key, data=half, part=(*item.part, number), row=row)
-            self._chunks[part.index] = half
+            self._parts[part.index] = half
             parts.append(replace(part, origin=item.origin or item.key))
             row = None if row is None or half.rows is None else row + half.rows
         return parts
@@ -281,10 +297,10 @@ class RunningFanOut:
 
     def end_block(self, items: Sequence[Item], block: OutcomeBlock, shares_process: bool) -> None:
         """Take the outcomes of `items`, which completed together: see `end`."""
-        total = block.total()
+        works_s = block.works_s
         self.ended += len(items)
-        self._work_s += total.work_s
-        self._cpu_s += total.cpu_s or 0.0
+        self._work_s += sum(works_s)
+        self._cpu_s += block.cpu_s
         weights = list(map(_weight, items))
         self._ended_weight += sum(weights)
         self.ledger.enter_block(items, block)
@@ -296,8 +312,8 @@ class RunningFanOut:
                 Observation(weight, work_s, memory_nbytes)
                 for weight, work_s, memory_nbytes in zip(
                     weights[-WINDOW:],
-                    block.works_s[-WINDOW:],
-                    self._measured(items[-WINDOW:], block, shares_process),
+                    works_s[-WINDOW:],
+                    self._measured(items, block, shares_process)[-WINDOW:],
                     strict=True,
                 )
             ],
@@ -313,11 +329,13 @@ class RunningFanOut:
     def _measured(
         self, items: Sequence[Item], block: OutcomeBlock, shares_process: bool
     ) -> list[int | None]:
-        """Return what each of the last `items` of `block` took of memory."""
-        if not shares_process:
-            return [block.peak_nbytes if item.nbytes else None for item in items]
-        counts = block.counts[-len(items) :] or [UNKNOWN] * len(items)
-        return [counted.memory_nbytes for counted in counts]
+        """Return what each of the `items` of `block` took of memory."""
+        if shares_process:
+            return block.memory_nbytes
+        return [
+            peak_nbytes if item.nbytes else None
+            for item, peak_nbytes in zip(items, block.peaks_of_items(), strict=True)
+        ]
 
     def loses(self, item: Item, outcome: Outcome) -> bool:
         """Return whether with `outcome` a chunk, split or not, has ended without a result.
@@ -365,8 +383,7 @@ class RunningFanOut:
         planned = self._listed_rows if self.total_rows is None else self.total_rows
         if planned is not None or not self.is_cut:
             return planned
-        rows = [*(chunk.rows for chunk in self._chunks.values()), self._counted_rows]
-        return None if None in rows else sum(count for count in rows if count is not None)
+        return add_counts([*(chunk.rows for chunk in self.chunks), self._counted_rows])
 
     def prove(self) -> None:
         """Raise `LedgerError` unless the chunks tile every file and each is accounted for."""

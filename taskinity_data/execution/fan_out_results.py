@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.outcome import UNKNOWN, Outcome, OutcomeBlock, Status
+from taskinity_data.outcome import Outcome, Status
 from taskinity_data.reducers.tree import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from taskinity_data.execution.worker.job import Item
+    from taskinity_data.outcome_block import OutcomeBlock
 
 __all__ = ["CATEGORIES", "Ledger", "Results"]
 
@@ -45,13 +46,9 @@ class Ledger:
     def enter_block(self, items: Sequence[Item], block: OutcomeBlock) -> None:
         """Book the outcomes of `items`, which completed together."""
         self.nbytes["processed"] += sum(item.nbytes for item in items)
-        counts = block.counts or [UNKNOWN] * len(items)
-        for item, counted in zip(items, counts, strict=True):
-            if counted.rows is None:
-                self.rows["processed"] += item.rows or 0
-            else:
-                self.rows["processed"] += counted.rows
-                self.rows["filtered"] += counted.filtered or 0
+        rows, filtered = block.read_rows(item.rows for item in items)
+        self.rows["processed"] += rows
+        self.rows["filtered"] += filtered
 
 
 def _categorize(outcome: Outcome) -> str:

@@ -11,24 +11,27 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import tee
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data import events
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.execution.worker.job import Item
 from taskinity_data.outcome import (
     LOST_WITH_WORKER,
     BadLine,
     Outcome,
-    OutcomeBlock,
     Status,
     take_first,
     without_logs,
 )
+from taskinity_data.outcome_block import OutcomeBlock
 from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from taskinity_data.chunks.columns import ChunkColumns
     from taskinity_data.chunks.sizing import Size
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.outcome import Attempt, Outcome
@@ -108,7 +111,8 @@ class Account:
     ) -> None:
         """Book the outcomes of `items`, which completed together; `columns` are kept of them."""
         self.outcomes.extend(columns, block.without_values())
-        self._emit(events.ChunksCompleted(self._run_id, time.time(), name, items, block))
+        completed = events.ChunksCompleted(self._run_id, time.time(), name, items, block)
+        self._emit(completed if len(items) > 1 else next(completed.split()))
 
     def end(self, name: str, outcome: Outcome | None = None) -> None:
         """Book the end of the task `name`; a fan-out has no `outcome`, its items have theirs."""
@@ -126,44 +130,73 @@ class Account:
 
 _KEY_NBYTES = 16
 
+_MAX_JOINED, _MAX_ROWS = 256, 1 << 14
+"""Fewer items that ended together are joined to those before, up to so many: columns alone take
+about a kilobyte."""
+
 
 class ItemColumns(Sequence[Item]):
-    """Whole items at their first attempt, in about 30 bytes each beside their data."""
+    """Whole items at their first attempt, in about 20 bytes each beside their data.
 
-    __slots__ = ("_counted_rows", "_data", "_keys", "_positions")
+    Parameters
+    ----------
+    chunks : ChunkColumns, optional
+        The chunks that are their data, by position; None: the data of each is kept here.
+    """
 
-    def __init__(self, items: Sequence[Item]) -> None:
-        self._keys = bytes.fromhex("".join([item.key for item in items]))
-        positions = [item.position for item in items]
-        first, count = positions[0], len(positions)
-        is_range = positions == list(range(first, first + count))
-        self._positions: Sequence[int] = (
-            range(first, first + count) if is_range else array("q", positions)
-        )
-        self._data = [item.data for item in items]
-        rows = [item.counted_rows for item in items]
-        self._counted_rows = rows[0] if rows.count(rows[0]) == count else rows
+    __slots__ = ("chunks", "data", "keys", "positions", "rows")
+
+    def __init__(self, chunks: ChunkColumns | None = None) -> None:
+        self.chunks = chunks
+        self.keys = bytearray()
+        self.positions = array("I")
+        self.data: list[Any] = []
+        self.rows: dict[int, int | None] = {}
+        """What items count for, where that is not 1."""
 
     @staticmethod
-    def of(items: Sequence[Item]) -> Sequence[Item]:
+    def of(items: Sequence[Item], chunks: ChunkColumns | None = None) -> Sequence[Item]:
         """Return `items` in columns, as they are where these have not all that is to be kept."""
         if any(item.part or item.attempt > 1 or item.is_suspect for item in items):
             return items
-        return ItemColumns(items)
+        columns = ItemColumns(chunks if type(items[0].data) is Chunk else None)
+        columns.keys += bytes.fromhex("".join([item.key for item in items]))
+        columns.positions.extend([item.position for item in items])
+        if columns.chunks is None:
+            columns.data += [item.data for item in items]
+            columns.rows = {
+                number: item.counted_rows
+                for number, item in enumerate(items)
+                if item.counted_rows != 1
+            }
+        return columns
+
+    def goes_on(self, items: ItemColumns) -> bool:
+        """Return whether `items` are so few that they are to be added here."""
+        return (
+            items.chunks is self.chunks
+            and len(items) <= _MAX_JOINED
+            and len(self) + len(items) <= _MAX_ROWS
+        )
+
+    def add(self, other: ItemColumns) -> None:
+        """Add the items of `other`."""
+        self.rows |= {len(self) + number: rows for number, rows in other.rows.items()}
+        self.keys += other.keys
+        self.positions += other.positions
+        self.data += other.data
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self.positions)
 
     def __getitem__(self, number: Any) -> Any:
         if isinstance(number, slice):
             return [self[index] for index in range(len(self))[number]]
-        start, rows = number * _KEY_NBYTES, self._counted_rows
-        return Item(
-            self._keys[start : start + _KEY_NBYTES].hex(),
-            self._data[number],
-            self._positions[number],
-            counted_rows=rows[number] if isinstance(rows, list) else rows,
-        )
+        start, position = number * _KEY_NBYTES, self.positions[number]
+        key = self.keys[start : start + _KEY_NBYTES].hex()
+        if self.chunks is not None:
+            return Item(key, self.chunks[position], position)
+        return Item(key, self.data[number], position, counted_rows=self.rows.get(number, 1))
 
 
 class EndedItems(Sequence["tuple[Item | None, Outcome]"]):
@@ -183,8 +216,19 @@ class EndedItems(Sequence["tuple[Item | None, Outcome]"]):
 
     def extend(self, items: Sequence[Item], block: OutcomeBlock) -> None:
         """Add the `items` of a block."""
-        self._parts.append((items, block))
         self._count += len(items)
+        if not isinstance(items, ItemColumns):
+            self._parts.append((items, block))
+            return
+        before: Any
+        before, last = self._parts[-1] if self._parts else (None, block)
+        is_same = isinstance(before, ItemColumns) and last.task == block.task
+        if not (is_same and before.goes_on(items)):
+            # Own columns, to which others are added: these are held elsewhere too.
+            before, last = ItemColumns(items.chunks), OutcomeBlock(block.task)
+            self._parts.append((before, last))
+        before.add(items)
+        last.add_block(block)
 
     def __len__(self) -> int:
         return self._count
@@ -192,7 +236,9 @@ class EndedItems(Sequence["tuple[Item | None, Outcome]"]):
     def __iter__(self) -> Iterator[tuple[Item | None, Outcome]]:
         for item, outcome in self._parts:
             if isinstance(outcome, OutcomeBlock):
-                yield from zip(item, outcome.outcomes(item), strict=True)
+                items = iter(item)
+                again, left = tee(items)
+                yield from zip(again, outcome.outcomes(left), strict=True)
             else:
                 yield item, outcome
 
@@ -204,11 +250,14 @@ class EndedItems(Sequence["tuple[Item | None, Outcome]"]):
         """Those outside blocks: all that did not simply complete are among them."""
         return [part for part in self._parts if not isinstance(part[1], OutcomeBlock)]
 
-    def attempts(self) -> Iterator[tuple[bool, Attempt]]:
-        """Yield whether it was an item's, and each attempt of this run; a block's in one."""
+    def totals(self) -> Iterator[tuple[bool, Attempt]]:
+        """Yield whether it was an item's, and each attempt of this run.
+
+        Those of a block are one attempt for each worker.
+        """
         for item, outcome in self._parts:
             if isinstance(outcome, OutcomeBlock):
-                yield True, outcome.total()
+                yield from ((True, total) for total in outcome.totals())
             elif not outcome.is_recalled:
                 # What an earlier run did took no time of this one.
                 for attempt in outcome.attempts:

@@ -13,7 +13,8 @@ from taskinity_data.execution.schedulers.base import NotRun
 if TYPE_CHECKING:
     from taskinity_data.execution.schedulers.base import Pending, Strategy
     from taskinity_data.execution.worker.job import Item, Job
-    from taskinity_data.outcome import Outcome, OutcomeBlock
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.outcome_block import OutcomeBlock
 
 __all__ = ["WATCH_S", "Batch", "Window", "make_key"]
 

@@ -193,9 +193,11 @@ class RunLog(events.Observer):
             for item in event.items:
                 self._locations.pop(item.key, None)
         block = event.block
-        took = format_seconds(sum(block.durations_s))
+        took = format_seconds(block.duration_s)
         rows = f", {format_count(block.rows, 'row')}" if block.counts else ""
-        return logging.INFO, f"{chunks} completed in {took} on {block.worker}{rows}"
+        names = set(block.workers)
+        workers = format_count(len(names), "worker") if len(names) > 1 else min(names)
+        return logging.INFO, f"{chunks} completed in {took} on {workers}{rows}"
 
     def _describe_finished(self, outcome: Outcome) -> tuple[int, str]:
         location = self._locations.pop(outcome.key, "")

@@ -187,7 +187,7 @@ class TaskTally:
         self.done_nbytes += nbytes
         self.fresh_nbytes += nbytes
         self.fresh_rows += event.block.rows
-        self.worked_s += sum(event.block.durations_s)
+        self.worked_s += event.block.duration_s
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ def run_of(
     timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
     timings["single"] = 0.0
     measured: list[Attempt] = []
-    for is_of_item, attempt in driver.account.outcomes.attempts():
+    for is_of_item, attempt in driver.account.outcomes.totals():
         if not is_of_item:
             # What a reducer finishes is combining already.
             timings["single"] += attempt.function_s
@@ -49,7 +49,7 @@ def run_of(
     timings |= measure_work(measured, workers=workers)
     plans, sizes = {}, {}
     for fan_out in driver.fan_outs.values():
-        if chunks := tuple(fan_out.chunks):
+        if chunks := fan_out.chunks:
             _, last = fan_out.sizes[-1]
             plans[fan_out.name] = ChunkPlan(
                 chunks, fan_out.extents, last.target_nbytes, last.reason

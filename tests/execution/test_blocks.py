@@ -18,7 +18,8 @@ from taskinity_data.execution.schedulers.restarts import add_lost
 from taskinity_data.execution.worker import run_item as run_item_module
 from taskinity_data.execution.worker.job import Item, Job, Step
 from taskinity_data.execution.worker.run_item import run_each, run_item
-from taskinity_data.outcome import Attempt, OutcomeBlock
+from taskinity_data.outcome import Attempt
+from taskinity_data.outcome_block import OutcomeBlock
 
 FLOW = "flow F:\n  Make -> Work[*] -> Gather\n"
 ITEMS = 40
@@ -259,5 +260,5 @@ def test_what_has_ended_is_listed_in_the_order_in_which_it_came():
     assert ended[-1][0] is None
     assert [pair[0] for pair in ended.singles] == [items[0], None]
     assert sum(outcome.attempts[0].cpu_s for outcome in block.outcomes(items)) == pytest.approx(
-        block.total().cpu_s
+        block.cpu_s
     )

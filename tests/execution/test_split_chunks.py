@@ -342,7 +342,7 @@ def _count_steps_of_a_split(chunks):
         sys.settrace(before)
     assert len(parts) == 2
     assert len(fan_out.chunks) == chunks + 1
-    assert fan_out.chunks[-2:] == [part.data for part in parts]
+    assert list(fan_out.chunks[-2:]) == [part.data for part in parts]
     return count
 
 

@@ -13,7 +13,8 @@ import pytest
 from taskinity_data import errors
 from taskinity_data.execution.schedulers.base import check_timeouts
 from taskinity_data.execution.worker.job import Guard, Item, Job, Step
-from taskinity_data.outcome import OutcomeBlock, Status
+from taskinity_data.outcome import Status
+from taskinity_data.outcome_block import OutcomeBlock
 
 WAIT_S = 60
 NUMBERS = itertools.count(1 << 64)

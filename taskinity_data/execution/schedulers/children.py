@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from taskinity_data.execution.worker.job import Item, Job
-    from taskinity_data.outcome import OutcomeBlock
+    from taskinity_data.outcome_block import OutcomeBlock
 
 __all__ = ["ChildStrategy"]
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from taskinity_data.errors import WorkerDied
-from taskinity_data.outcome import LOST_WITH_WORKER, Attempt, Failure, Outcome, OutcomeBlock
+from taskinity_data.outcome import LOST_WITH_WORKER, Attempt, Failure, Outcome
+from taskinity_data.outcome_block import OutcomeBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

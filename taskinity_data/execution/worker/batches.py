@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from taskinity_data.execution.worker.child_process import Child
     from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.execution.worker.shipping import Parcel
-    from taskinity_data.outcome import Outcome, OutcomeBlock
+    from taskinity_data.outcome import Outcome
+    from taskinity_data.outcome_block import OutcomeBlock
 
 __all__ = ["CLOSE_S", "ChildPool", "close_on_worker", "holds_values", "run_items", "run_parcel"]
 

@@ -11,8 +11,10 @@ import socket
 import sys
 import threading
 import time
+from array import array
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import sub
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
@@ -27,7 +29,8 @@ from taskinity_data.execution.worker.side_effects import (
 from taskinity_data.execution.worker.thread_time import queued_seconds
 from taskinity_data.flow.once import within_session
 from taskinity_data.formats.stream import StreamBlock
-from taskinity_data.outcome import Counts, Outcome, OutcomeBlock, Status
+from taskinity_data.outcome import Outcome, Status
+from taskinity_data.outcome_block import OutcomeBlock
 from taskinity_data.policy import Value
 from taskinity_data.redact import hiding
 from taskinity_data.reducers.row_labels import as_item, call_traced, make_partial, plain
@@ -140,12 +143,16 @@ class _Turn:
             done, failure = _Done(), describe_failure(error)
         started, self._at = self._at, time.perf_counter()
         self._block.add(
-            self._started_s + started,
-            self._at - started,
-            clock.read_s,
-            clock.function_s,
-            clock.partial_s,
-            Counts(done.rows, done.filtered, clock.memory_nbytes),
+            (
+                self._started_s + started,
+                self._at - started,
+                clock.read_s,
+                clock.function_s,
+                clock.partial_s,
+            ),
+            done.rows,
+            done.filtered,
+            clock.memory_nbytes,
             done.value,
         )
         changes = self._before.changes() if self._before is not None else ()
@@ -196,18 +203,15 @@ class _Turn:
         self._started_s = time.time() - self._at
 
     def _measure(self) -> None:
-        block, after = self._block, _read_clocks(time.perf_counter())
-        block.cpu_s, block.process_cpu_s, block.queued_s = (
-            end - begin for begin, end in zip(self._clocks, after, strict=True)
-        )
-        block.peak_nbytes = peak_nbytes()
+        after = _read_clocks(time.perf_counter())
+        self._block.end_turn(array("d", map(sub, after, self._clocks)), peak_nbytes())
 
     def _close(self) -> None:
         """Put the block beside what has ended; one item alone needs none."""
         if len(self._items) > 1:
             self._ended.append(self._block)
         elif self._items:
-            self._ended.append(self._block.outcome(0, self._items[0]))
+            self._ended += self._block.outcomes(self._items)
 
 
 def _read_clocks(now_s: float) -> tuple[float, float, float]:

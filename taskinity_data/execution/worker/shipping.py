@@ -24,7 +24,8 @@ from taskinity_data.errors import BindError
 from taskinity_data.execution.worker.failures import describe_failure, load_back
 from taskinity_data.execution.worker.job import Item
 from taskinity_data.execution.worker.result_limit import NotSendable, estimate_nbytes, refuse
-from taskinity_data.outcome import OutcomeBlock, Status
+from taskinity_data.outcome import Status
+from taskinity_data.outcome_block import OutcomeBlock
 from taskinity_data.user_code import is_user_file
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -124,6 +125,10 @@ class CsvReader(Reader):
 
     def identity(self) -> str:
         """Return a stable text of all that decides what a range reads as."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> str:
         filters = None if self.filters is None else self.filters.text
         columns, extra, index = (
             [(column.label, column.kind, repr(column.dtype), column.details) for column in some]

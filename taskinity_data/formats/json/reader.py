@@ -6,6 +6,7 @@ Cuts, schema and parsers meet here.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,10 @@ class JsonReader(Reader):
 
     def identity(self) -> str:
         """Return a stable text of all that decides what a range reads as."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> str:
         schema = self.all_columns
         filters = None if self.filters is None else self.filters.text
         types = [(field.name, str(field.type)) for field in schema.types]
