@@ -82,7 +82,6 @@ class Checkpoints:
         self._quarantine: Quarantine | None = None
         self._values: ValueBudget | None = None
         self._fans: dict[str, FanOutRecord] = {}
-        self._files: set[str] = set()
         self._counts: Counter[str] = Counter()
         self.adopt: Callable[[Any], Any] | None = None
         self.mends = False
@@ -220,16 +219,14 @@ class Checkpoints:
         fan = self._fans.get(name)
         if fan is None:
             return {}
-        return {
-            number: outcome
-            for number, item in enumerate(items)
-            if not item.part and (outcome := self._recall(fan, item)) is not None
-        }
+        whole = {number: item for number, item in enumerate(items) if not item.part}
+        if (cuts := fan.describe_cuts(list(whole.values()))) is not None:
+            self._write("K", cuts)
+        outcomes = {number: self._recall(fan, item) for number, item in whole.items()}
+        return {number: ended for number, ended in outcomes.items() if ended is not None}
 
     def _recall(self, fan: FanOutRecord, item: Any) -> Outcome | None:
         fan.count(item)
-        if isinstance(item.data, Chunk):
-            self._note_cut(fan, item.data)
         record = None if fan.past is None else fan.find(item, mends=self.mends)
         if record is None:
             return None
@@ -286,15 +283,6 @@ class Checkpoints:
     def _set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
         if self._quarantine is not None:
             self._quarantine.take(name, item, outcome)
-
-    def _note_cut(self, fan: FanOutRecord, chunk: Chunk) -> None:
-        pieces = fan.describe_cut(chunk)
-        for name, piece in zip(pieces, chunk.pieces, strict=False):
-            if name.file not in self._files:
-                self._files.add(name.file)
-                self._write("P", (name.file, piece.path))
-        if pieces:
-            self._write("K", (fan.name, [tuple(piece) for piece in pieces]))
 
     # -- writing -------------------------------------------------------------------------------
 

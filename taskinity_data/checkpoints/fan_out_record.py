@@ -56,6 +56,7 @@ class FanOutRecord:
         self.is_reported = False
         self._reducers = job.reducers
         self._files: dict[SourceFile, str] = {}
+        self._named: set[str] = set()
         self._readers: dict[int, tuple[Any, bytes]] = {}
         self._counts = DigestCounts()
         self._current: dict[tuple[int, ...], tuple[str | None, int, str | None]] = {}
@@ -142,7 +143,25 @@ class FanOutRecord:
             name = self._files[file] = identify_file(self._reader, file)  # type: ignore[arg-type]
         return name
 
-    def describe_cut(self, chunk: Chunk) -> tuple[EarlierPiece, ...]:
+    def describe_cuts(self, items: Sequence[Any]) -> tuple[Any, ...] | None:
+        """Return what the journal keeps of the cuts of `items`, None if there is nothing new.
+
+        With them come the paths of files that were in none before, by their names.
+        """
+        cuts: list[tuple[EarlierPiece, ...]] = []
+        paths: dict[str, str] = {}
+        for item in items:
+            if isinstance(item.data, Chunk) and (cut := self._describe_cut(item.data)):
+                cuts.append(cut)
+                for piece, planned in zip(cut, item.data.pieces, strict=True):
+                    if piece.file not in self._named:
+                        self._named.add(piece.file)
+                        paths[piece.file] = planned.path
+        from taskinity_data.checkpoints.plain_cuts import to_plain_cuts
+
+        return (self.name, *to_plain_cuts(cuts), paths) if cuts else None
+
+    def _describe_cut(self, chunk: Chunk) -> tuple[EarlierPiece, ...]:
         """Return the pieces of `chunk` to be stored; none where they are, or it can't be read."""
         if chunk.failure is not None:
             return ()  # to be cut again: it may be read then

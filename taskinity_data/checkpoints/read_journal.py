@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.checkpoints.journal import has_other_format, list_segments, read_segment
+from taskinity_data.checkpoints.plain_cuts import from_plain_cuts
 from taskinity_data.checkpoints.plain_outcomes import from_plain, split_plain_block
 from taskinity_data.checkpoints.quarantine import read_entries
-from taskinity_data.chunks.cut_again import EarlierPiece
 from taskinity_data.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from taskinity_data.checkpoints.journal import Record
+    from taskinity_data.chunks.cut_again import EarlierPiece
     from taskinity_data.outcome import Outcome
 
 __all__ = ["EndedPart", "Past", "PastFanOut", "Split", "find_item", "read_past"]
@@ -142,11 +143,11 @@ class Past:
                 past.cuts.clear()
             past.code, past.cutting = details["code"], details["asked"]
             past.unstable = details.get("unstable", [])
-        elif record.kind == "P":
-            self.files[details[0]] = details[1]
         elif record.kind == "K":
-            pieces = tuple(EarlierPiece(*piece) for piece in details[1])
-            self.fan_outs[details[0]].cuts[pieces[0].file, pieces[0].start] = pieces
+            name, files, columns, paths = details
+            self.files |= paths
+            for pieces in from_plain_cuts(files, columns):
+                self.fan_outs[name].cuts[pieces[0].file, pieces[0].start] = pieces
         elif record.kind in "BC":
             for single in _split(record):
                 self._end(single)

@@ -6,7 +6,7 @@ the files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,8 @@ class Chunk:
     @property
     def nbytes(self) -> int:
         """The planned size: see `Piece`."""
+        if len(self.pieces) == 1:  # as nearly always, and needed often
+            return self.pieces[0].nbytes
         return sum(piece.nbytes for piece in self.pieces)
 
     @property
@@ -215,9 +217,9 @@ class Chunk:
 
 def mark_chunk(chunk: Chunk) -> Chunk:
     """Return `chunk` with its mark."""
-    if chunk.reader.keeper is not None:
-        return replace(chunk, mark=None)
-    return replace(chunk, mark=mark_pieces(chunk.pieces, chunk.reader.unit))
+    is_kept = chunk.reader.keeper is not None
+    mark = None if is_kept else mark_pieces(chunk.pieces, chunk.reader.unit)
+    return Chunk(chunk.reader, chunk.pieces, chunk.index, mark)
 
 
 def mark_all(chunks: Iterator[Chunk]) -> Iterator[Chunk]:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from taskinity_data.formats.reader import Reader
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["ChunkColumns"]
+__all__ = ["CutColumns"]
 
 _UNKNOWN = -1
 """Stands for None among whole numbers."""
 
 
-class ChunkColumns(Sequence[Chunk]):
+class CutColumns(Sequence[Chunk]):
     """Chunks in the order in which they were added; a slice is a tuple.
 
     Those with another reader than the first, another index than their position here, or a failure
@@ -60,6 +60,15 @@ class ChunkColumns(Sequence[Chunk]):
         self._ends.append(len(self._file_numbers))
         self._marks.append(_UNKNOWN if chunk.mark is None else chunk.mark)
 
+    @property
+    def rows(self) -> int | None:
+        """Rows of all chunks, None where those of one are unknown."""
+        others = [chunk.rows for chunk in self._others.values()]
+        counts = self._ranges[3::4]
+        if None in others or _UNKNOWN in counts:
+            return None
+        return sum(counts) + sum(rows for rows in others if rows is not None)
+
     def __len__(self) -> int:
         return len(self._marks)
 
@@ -86,7 +95,7 @@ class ChunkColumns(Sequence[Chunk]):
         return Piece(file, start, stop, nbytes, None if rows == _UNKNOWN else rows)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, (ChunkColumns, tuple)):
+        if not isinstance(other, (CutColumns, tuple)):
             return NotImplemented
         return len(self) == len(other) and all(map(Chunk.__eq__, self, other))
 

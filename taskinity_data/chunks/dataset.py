@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk, mark_all, mark_chunk
-from taskinity_data.chunks.columns import ChunkColumns
+from taskinity_data.chunks.columns import CutColumns
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.plan import ChunkPlan, describe_files
 from taskinity_data.chunks.plan_limits import (
@@ -364,7 +364,7 @@ class Dataset:
             first = self.first_size(workers, memory_nbytes)
             size = ChunkSize(first.target_nbytes, whole_nbytes=first.whole_nbytes)
             reason = first.reason
-        chunks = ChunkColumns(self.cut(lambda: size, size, memory_nbytes))
+        chunks = CutColumns(self.cut(lambda: size, size, memory_nbytes))
         target = size.target if size.unit == "bytes" else None
         return ChunkPlan(chunks, self.extents, target, reason, is_given)
 

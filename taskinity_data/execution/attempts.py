@@ -201,7 +201,7 @@ class Attempts:
     def find_repeats(self, name: str) -> tuple[str, BaseException | None] | None:
         """Return why the fan-out `name` is given up, whose items all fail alike, and the error."""
         fan_out, repeats = self._fan_outs.get(name), self.repeats.get(name)
-        if fan_out is None or repeats is None or fan_out.completed:
+        if fan_out is None or repeats is None or fan_out.completed or fan_out.is_done:
             return None
         reason = repeats.explain()
         return None if reason is None else (reason, repeats.failure)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,18 +16,17 @@ from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataErro
 from taskinity_data.execution.attempts import Attempts, run_here
 from taskinity_data.execution.completed import Completed
 from taskinity_data.execution.run_account import Account, ItemColumns
-from taskinity_data.execution.run_progress import StageProgress, StopRules
+from taskinity_data.execution.run_progress import StageProgress, StopRules, failing
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.split_chunks import guard_batch
 from taskinity_data.execution.window import Batch, Window, make_key
-from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.job import Item, Job
 from taskinity_data.machine import read_umask
 from taskinity_data.outcome import Outcome, RunStatus, Status
 from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from taskinity_data import events
     from taskinity_data.execution.checkpoint_protocol import CheckpointKeeper
@@ -236,48 +234,51 @@ class Driver:
         # What has ended is looked at first: it may change the size of what is cut next.
         while turns and busy < window and self.stop_reason is None and not self._window.has_done:
             fan_out = turns.popleft()
-            if self._hand_out(fan_out, strategy):
+            busy += max(1, self._hand_out(fan_out, strategy, 1 if turns else window - busy))
+            if not fan_out.is_cut:
                 turns.append(fan_out)
-            busy += 1
         if not turns and any(fan_out.job.has_backups for fan_out in self._active.values()):
             for name, item in self._window.back_up(strategy):
                 self.account.notices.back_up(name, item)
 
-    def _hand_out(self, fan_out: RunningFanOut, strategy: Strategy) -> bool:
-        """Submit one batch; False where the fan-out has no items left."""
-        items = None
-        with self._failing(fan_out):
-            items = self._take(fan_out, strategy)
-        if items:
-            self._submit(strategy, fan_out.name, fan_out.job, items)
+    def _hand_out(self, fan_out: RunningFanOut, strategy: Strategy, room: int) -> int:
+        """Submit at most `room` batches, and return how many there were."""
+        batches = None
+        with failing(fan_out.name, self.fail):
+            batches = self._take(fan_out, strategy, room)
+        if batches:
+            self._submit(strategy, fan_out.name, fan_out.job, *batches)
         self.account.grow(fan_out)
-        if items is not None and fan_out.is_done:
-            self._finish_fan_out(fan_out)
-        return bool(items) and not fan_out.is_cut
+        if batches is not None:
+            self._finish_if_done(fan_out.name)
+        return len(batches or ())
 
-    def _take(self, fan_out: RunningFanOut, strategy: Strategy) -> list[Item]:
-        """Return the next items that must run; those before them have ended in an earlier run."""
-        left: list[Item] = []
+    def _take(self, fan_out: RunningFanOut, strategy: Strategy, room: int) -> list[list[Item]]:
+        """Return the next batches of items that must run, without what an earlier run has ended."""
+        left: list[list[Item]] = []
         while not left and not fan_out.is_cut and self.stop_reason is None:
             at = time.perf_counter()
-            items = fan_out.take_batch(strategy.workers, strategy.target_s)
+            batches = fan_out.take_batches(room, strategy.workers, strategy.target_s)
             self.seconds["plan"] += time.perf_counter() - at
-            keeper = self._checkpoints
+            keeper, items = self._checkpoints, [item for batch in batches for item in batch]
             recalled = {} if keeper is None else keeper.recall(fan_out.name, items)
             for number, outcome in recalled.items():
                 self.has_submitted = True
                 self._settle(fan_out, items[number], outcome, shares_process=True)
-            left = [item for number, item in enumerate(items) if number not in recalled]
+            done = {items[number].index for number in recalled}
+            rest = ([item for item in batch if item.index not in done] for batch in batches)
+            left = [batch for batch in rest if batch]
         return left
 
-    def _submit(self, strategy: Strategy, name: str, job: Job, items: list[Item]) -> None:
+    def _submit(self, strategy: Strategy, name: str, job: Job, *batches: list[Item]) -> None:
         self.has_submitted = True
         # A plain aggregate's list is not sent elsewhere unless its own time limit asks for it.
         deadline = None if self._chooser.is_local(strategy) else self._limits.deadline
-        batch = guard_batch(Batch(name, items, strategy, job), deadline)
+        guarded = [guard_batch(Batch(name, items, strategy, job), deadline) for items in batches]
         if name in self._active:
-            self.account.submit(name, batch.items)
-        self._window.submit(batch)
+            self.account.submit(name, [item for batch in guarded for item in batch.items])
+        for batch in guarded:
+            self._window.submit(batch)
 
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
@@ -304,11 +305,9 @@ class Driver:
                 elif isinstance(ended, Outcome):
                     self._completed.end()
                     self._end(batch, item, ended)
-            if not self._completed:
-                self._finish_if_done(batch.name)
-                if repeated := self._judge.find_repeats(batch.name):
-                    # All that was tried fails alike.
-                    self.fail(*repeated)
+            if not self._completed and (repeated := self._judge.find_repeats(batch.name)):
+                # All that was tried fails alike.
+                self.fail(*repeated)
         self._completed.end()
         for name in {batch.name for batch, _ in finished}:
             self._finish_if_done(name)
@@ -332,7 +331,7 @@ class Driver:
         if self._checkpoints is not None:
             self._checkpoints.keep_block(batch.name, items, block, columns)
         at = time.perf_counter()
-        with self._failing(fan_out):
+        with failing(fan_out.name, self.fail):
             fan_out.end_block(items, block, not batch.strategy.crosses_processes)
         self.seconds["combine"] += time.perf_counter() - at
         self.account.end_block(fan_out.name, items, block, columns)
@@ -342,7 +341,7 @@ class Driver:
     ) -> None:
         """Combine and book the final outcome of `item`."""
         at = time.perf_counter()
-        with self._failing(fan_out):
+        with failing(fan_out.name, self.fail):
             fan_out.end(item, outcome, shares_process)
             if self._inspect is not None:
                 self._inspect(outcome)
@@ -350,17 +349,6 @@ class Driver:
         if self._checkpoints is not None:
             self._checkpoints.set_aside(fan_out.name, item, outcome)
         self.account.end_item(fan_out.name, item, outcome)
-
-    @contextmanager
-    def _failing(self, fan_out: RunningFanOut) -> Iterator[None]:
-        """Let the run fail where combining raises, which also the end of the chunks may cause."""
-        try:
-            yield
-        except TaskinityDataError as error:
-            self.fail(f"{fan_out.name}: {error}", error)
-        except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
-            failure = describe_failure(error)
-            self.fail(f"{fan_out.name}: combining raised {failure}", failure.error)
 
     def _retry(self, name: str, item: Item, outcome: Outcome | None, how: str, parts: int) -> None:
         self.account.retry(name, item, outcome, how, parts)
@@ -376,10 +364,8 @@ class Driver:
 
     def _finish_if_done(self, name: str) -> None:
         fan_out = self._active.get(name)
-        if self.stop_reason is None and fan_out is not None and fan_out.is_done:
-            self._finish_fan_out(fan_out)
-
-    def _finish_fan_out(self, fan_out: RunningFanOut) -> None:
+        if self.stop_reason is not None or fan_out is None or not fan_out.is_done:
+            return
         self._stages.end_fan_out(fan_out)
         try:
             fan_out.prove()

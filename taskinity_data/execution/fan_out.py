@@ -5,12 +5,13 @@ The driver takes items from it and gives it their outcomes.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.columns import ChunkColumns
+from taskinity_data.chunks.columns import CutColumns
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import TARGET_S, WINDOW, Learner, Observation, Size
 from taskinity_data.errors import LedgerError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import Piece
 
 __all__ = ["RunningFanOut"]
+
+HAND_OUT_S = 0.002
+"""For how long batches are cut before the first of them is handed out."""
 
 
 class RunningFanOut:
@@ -78,9 +82,7 @@ class RunningFanOut:
         self.total_nbytes = total_nbytes
         self.total_rows = total_rows
         self.ledger = Ledger()
-        self.whole_chunks = ChunkColumns()
-        self._parts: dict[tuple[int, ...], Chunk] = {}
-        self._halved: set[int] = set()
+        self.whole_chunks = CutColumns()
         self._listed_rows = listed_rows
         self._counted_rows: int | None = 0
         self.sizes: list[tuple[int, Size]] = []
@@ -99,6 +101,7 @@ class RunningFanOut:
         self._learner = learner
         self._adapts = adapts
         self._workers = 1
+        self._failure: Exception | None = None
         self._trees = tuple(
             OrderedTree(reducer.combine, measure=getattr(reducer, "measure", None))
             for reducer in job.reducers
@@ -110,6 +113,30 @@ class RunningFanOut:
             self.sizes.append((0, learner.first))
 
     # -- handing out ---------------------------------------------------------------------------
+
+    def take_batches(
+        self, count: int, workers: int, target_s: float = TARGET_S
+    ) -> list[list[Item]]:
+        """Return the next batches, at most `count`, and no more than can be cut in no time."""
+        until_s = time.perf_counter() + HAND_OUT_S
+        batches: list[list[Item]] = []
+        if self._failure is not None:
+            raise self._failure
+        while len(batches) < count:
+            try:
+                batch = self.take_batch(workers, target_s)
+            except Exception as error:
+                if not batches:
+                    raise
+                self._failure = error  # once those before it are handed out
+                break
+            if not batch:
+                break
+            batches.append(batch)
+            # An iterator may take long for its next frame.
+            if isinstance(batch[0].data, StreamBlock) or time.perf_counter() > until_s:
+                break
+        return batches
 
     def take_batch(self, workers: int, target_s: float = TARGET_S) -> list[Item]:
         """Return the next items that travel together; empty only at the end.
@@ -152,18 +179,9 @@ class RunningFanOut:
         return items
 
     @property
-    def chunks(self) -> ChunkColumns:
+    def chunks(self) -> CutColumns:
         """The chunks that were handed out, in order; of one that was split its parts."""
-        if not self._parts:
-            return self.whole_chunks
-        parts = sorted(self._parts)
-        chunks = ChunkColumns()
-        for position, chunk in enumerate(self.whole_chunks):
-            if position not in self._halved:
-                chunks.append(chunk)
-            while parts and parts[0][0] == position:
-                chunks.append(self._parts[parts.pop(0)])
-        return chunks
+        return self._split.among(self.whole_chunks)
 
     # -- splitting -----------------------------------------------------------------------------
 
@@ -180,16 +198,12 @@ class RunningFanOut:
         for tree in self._trees:
             tree.split(item.index, len(halves))
         self.handed_out += len(halves) - 1
-        self._split.add(item.position, len(halves) - bool(item.part))
-        if item.part:
-            del self._parts[item.index]
-        self._halved.add(item.position)
         parts, row = [], item.row
         for number, half in enumerate(halves):
             part = replace(item, key=half.key, data=half, part=(*item.part, number), row=row)
-            self._parts[part.index] = half
             parts.append(replace(part, origin=item.origin or item.key))
             row = None if row is None or half.rows is None else row + half.rows
+        self._split.add(item, parts)
         return parts
 
     def shrink(self, item: Item, parts: Sequence[Item]) -> bool:
@@ -307,35 +321,18 @@ class RunningFanOut:
         self.completed += len(items)
         for item in items if self._cap.max_nbytes is not None else ():
             self._cap.take(item.nbytes)
-        self._learner = self._learner.observe_all(
-            [
-                Observation(weight, work_s, memory_nbytes)
-                for weight, work_s, memory_nbytes in zip(
-                    weights[-WINDOW:],
-                    works_s[-WINDOW:],
-                    self._measured(items, block, shares_process)[-WINDOW:],
-                    strict=True,
-                )
-            ],
-            len(items),
-        )
+        peaks = block.memory_nbytes
+        if not shares_process:
+            measured = zip(items, block.peaks_of_items(), strict=True)
+            peaks = [peak if item.nbytes else None for item, peak in measured]
+        last = zip(weights[-WINDOW:], works_s[-WINDOW:], peaks[-WINDOW:], strict=True)
+        self._learner = self._learner.observe_all(list(starmap(Observation, last)), len(items))
         for number, tree in enumerate(self._trees):
             for item, (partials, _) in zip(items, block.values, strict=True):
                 tree.add(item.index, partials[number])
         if self.job.keeps_result:
             for item, (_, result) in zip(items, block.values, strict=True):
                 self.results.put(item, result)
-
-    def _measured(
-        self, items: Sequence[Item], block: OutcomeBlock, shares_process: bool
-    ) -> list[int | None]:
-        """Return what each of the `items` of `block` took of memory."""
-        if shares_process:
-            return block.memory_nbytes
-        return [
-            peak_nbytes if item.nbytes else None
-            for item, peak_nbytes in zip(items, block.peaks_of_items(), strict=True)
-        ]
 
     def loses(self, item: Item, outcome: Outcome) -> bool:
         """Return whether with `outcome` a chunk, split or not, has ended without a result.
@@ -383,7 +380,7 @@ class RunningFanOut:
         planned = self._listed_rows if self.total_rows is None else self.total_rows
         if planned is not None or not self.is_cut:
             return planned
-        return add_counts([*(chunk.rows for chunk in self.chunks), self._counted_rows])
+        return add_counts([self.chunks.rows, self._counted_rows])
 
     def prove(self) -> None:
         """Raise `LedgerError` unless the chunks tile every file and each is accounted for."""

@@ -31,7 +31,7 @@ from taskinity_data.redact import hide
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from taskinity_data.chunks.columns import ChunkColumns
+    from taskinity_data.chunks.columns import CutColumns
     from taskinity_data.chunks.sizing import Size
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.outcome import Attempt, Outcome
@@ -140,13 +140,13 @@ class ItemColumns(Sequence[Item]):
 
     Parameters
     ----------
-    chunks : ChunkColumns, optional
+    chunks : CutColumns, optional
         The chunks that are their data, by position; None: the data of each is kept here.
     """
 
     __slots__ = ("chunks", "data", "keys", "positions", "rows")
 
-    def __init__(self, chunks: ChunkColumns | None = None) -> None:
+    def __init__(self, chunks: CutColumns | None = None) -> None:
         self.chunks = chunks
         self.keys = bytearray()
         self.positions = array("I")
@@ -155,7 +155,7 @@ class ItemColumns(Sequence[Item]):
         """What items count for, where that is not 1."""
 
     @staticmethod
-    def of(items: Sequence[Item], chunks: ChunkColumns | None = None) -> Sequence[Item]:
+    def of(items: Sequence[Item], chunks: CutColumns | None = None) -> Sequence[Item]:
         """Return `items` in columns, as they are where these have not all that is to be kept."""
         if any(item.part or item.attempt > 1 or item.is_suspect for item in items):
             return items

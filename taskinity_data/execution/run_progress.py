@@ -6,19 +6,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from taskinity_data.errors import TaskinityDataError
+from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.jobs import Work
     from taskinity_data.execution.worker.deadline import Deadline
     from taskinity_data.outcome import Outcome
 
-__all__ = ["StageProgress", "StopRules"]
+__all__ = ["StageProgress", "StopRules", "failing"]
 
 
 class StageProgress:
@@ -170,3 +173,15 @@ class StopRules:
         if self.deadline is None or self.deadline.left_s >= 0:
             return None
         return TimeoutError(f"the run took longer than run_timeout ({self._run_timeout_s:g} s)")
+
+
+@contextmanager
+def failing(name: str, fail: Callable[[str, BaseException | None], None]) -> Iterator[None]:
+    """Let `fail` end the run where combining for the fan-out `name` raises, or its last chunk."""
+    try:
+        yield
+    except TaskinityDataError as error:
+        fail(f"{name}: {error}", error)
+    except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
+        failure = describe_failure(error)
+        fail(f"{name}: combining raised {failure}", failure.error)

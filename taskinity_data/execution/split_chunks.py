@@ -6,11 +6,15 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from taskinity_data.chunks.columns import CutColumns
 from taskinity_data.execution.schedulers.base import check_timeouts
 from taskinity_data.execution.worker.job import Guard
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.execution.schedulers.base import Strategy
     from taskinity_data.execution.window import Batch
     from taskinity_data.execution.worker.deadline import Deadline
@@ -146,10 +150,25 @@ class SplitChunks:
 
     def __init__(self) -> None:
         self._parts: defaultdict[int, _Parts] = defaultdict(_Parts)
+        self._chunks: dict[tuple[int, ...], Chunk] = {}
 
-    def add(self, position: int, count: int) -> None:
-        """Add `count` open parts of the chunk at `position`."""
-        self._parts[position].open += count
+    def add(self, item: Item, parts: Sequence[Item]) -> None:
+        """Replace `item`, a chunk or a part of one, by its open `parts`."""
+        self._parts[item.position].open += len(parts) - bool(item.part)
+        self._chunks.pop(item.index, None)
+        self._chunks |= {part.index: part.data for part in parts}
+
+    def among(self, chunks: CutColumns) -> CutColumns:
+        """Return `chunks`, all of the fan-out, with the parts in place of those that were split."""
+        if not self._chunks:
+            return chunks
+        together, left = CutColumns(), sorted(self._chunks.items(), reverse=True)
+        for position, chunk in enumerate(chunks):
+            if position not in self._parts:
+                together.append(chunk)
+            while left and left[-1][0][0] == position:
+                together.append(left.pop()[1])
+        return together
 
     def loses(self, position: int, outcome: Outcome) -> bool:
         """Return whether with `outcome` a chunk has ended without a result.

@@ -66,6 +66,8 @@ class Window:
 
     def count(self, strategy: Strategy) -> int:
         """Batches that `strategy` has."""
+        if all(used is strategy for used, *_ in self._loaded.values()):
+            return len(self._in_flight)
         return sum(batch.strategy is strategy for batch in self._in_flight.values())
 
     def may_start(self, strategy: Strategy, work: Any) -> bool:
