@@ -135,8 +135,7 @@ class CsvReader(Reader):
             for some in (self.columns, self.extra, self.index)
         )
         details = f"{stable(self.layouts)} {filters} {extra!r} {index!r} {self.index_names!r}"
-        if self.level_names:
-            details += f" {self.level_names!r}"
+        details += f" {self.level_names!r}" if self.level_names else ""
         return f"csv 1 {self.options.identity} {columns!r} {details}"
 
     def extent(self, file: SourceFile) -> Piece:
