@@ -487,7 +487,7 @@ def test_a_local_file_that_ends_early_is_an_error(tmp_path):
     ("how", "error", "words"),
     [
         ({"has_ranges": False}, PlanError, "does not answer ranges.*download it first"),
-        ({"has_size": False}, PlanError, "does not tell how large"),
+        ({"has_size": False}, PlanError, "does not report the file.s size"),
         ({"status": 404}, SourceNotFound, "no such file"),
         ({"status": 403}, PlanError, "refuses to show it.*credentials"),
         ({"status": 401}, PlanError, "refuses to show it.*credentials"),
