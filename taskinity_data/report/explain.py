@@ -25,7 +25,7 @@ __all__ = [
     "planned_chunks",
 ]
 
-MIN_ADVICE_S = 1.0
+MIN_ADVICE_S = 2.0
 """Of a shorter run times are noise, and nothing is to be gained."""
 
 _MAX_FAILURES, _MAX_OVERCOME, _MAX_SLOW, _MAX_SIZES, _MAX_FRAMES = 10, 3, 3, 3, 12
