@@ -191,39 +191,17 @@ def bars(drawn: Sequence[Bar], x: Axis, y: str, title: str, words: str, *, unit:
     return _frame("".join(marks), height, x, axis, title, words)
 
 
-def lines(
-    series: dict[str, Sequence[tuple[float, float]]], x: Axis, y: Axis, title: str, words: str
-) -> str:
-    """Draw steps of each series' points (x, y), which hold until the next; one alone is filled."""
+def lines(points: Sequence[tuple[float, float]], x: Axis, y: Axis, title: str, words: str) -> str:
+    """Draw steps of the points (x, y), which hold until the next."""
     height = 140
-    marks = []
-    for number, (name, points) in enumerate(series.items()):
-        path = []
-        for at, (right, up) in enumerate(_thinned(points)):
-            left, high = min(right / x.top, 1.0) * _WIDTH, height - up / y.top * height
-            path.append(f"M{left:.1f} {high:.1f}" if at == 0 else f"H{left:.1f}V{high:.1f}")
-        drawn = "".join([*path, f"H{_WIDTH}"])
-        if len(series) == 1:
-            first = min(points[0][0] / x.top, 1.0) * _WIDTH
-            marks.append(f'<path class="area" d="{drawn}V{height}H{first:.1f}z"/>')
-        marks.append(
-            f'<path class="series s{number % 6}" d="{drawn}"><title>{_text(name)}</title></path>'
-        )
-    legend = "".join(
-        f'<li><span class="swatch s{number % 6}"></span>{_text(name)}</li>'
-        for number, name in enumerate(series)
-    )
-    drawn = _frame("".join(marks), height, x, y, title, words)
-    return drawn + (f'<ul class="legend">{legend}</ul>' if len(series) > 1 else "")
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """Return at most 600 of `points`: of neighbours the highest."""
-    wide = math.ceil(len(points) / 600)
-    if wide <= 1:
-        return points
-    groups = [points[at : at + wide] for at in range(0, len(points), wide)]
-    return [(group[0][0], max(y for _, y in group)) for group in groups]
+    path = []
+    for at, (right, up) in enumerate(points):
+        left, high = min(right / x.top, 1.0) * _WIDTH, height - up / y.top * height
+        path.append(f"M{left:.1f} {high:.1f}" if at == 0 else f"H{left:.1f}V{high:.1f}")
+    drawn = "".join([*path, f"H{_WIDTH}"])
+    first = min(points[0][0] / x.top, 1.0) * _WIDTH
+    area = f'<path class="area" d="{drawn}V{height}H{first:.1f}z"/>'
+    return _frame(f'{area}<path class="series" d="{drawn}"/>', height, x, y, title, words)
 
 
 def _frame(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from taskinity_data.report.html.attempts import AttemptRow
 
 __all__ = [
-    "STATES", "count_kinds", "flow_picture", "memory_chart", "sizes_chart", "throughput_chart",
+    "STATES", "count_kinds", "flow_picture", "sizes_chart", "throughput_chart",
     "times_chart", "workers_chart",
 ]  # fmt: skip
 
@@ -48,11 +48,8 @@ STATES = {
 }
 """The statuses of chunks and tasks, in words."""
 
-_MAX_PROCESSES = 6
 _MIN_CHUNKS, _MIN_RATES = 3, 20
 """Chunks from which on a chart shows more than its numbers, or the table of times, do."""
-_MIN_RISE = 1.25
-"""Of memory; what rises less is a straight line."""
 
 
 def flow_picture(flow: Any, ended: Sequence[tuple[Any, Any]], labels: Mapping[str, str]) -> str:
@@ -110,6 +107,9 @@ def workers_chart(rows: Sequence[AttemptRow]) -> str:
     count = len({row.worker for row in rows})
     words = f"{format_count(len(rows), 'attempt')} on {format_count(count, 'lane')}, a thread or "
     words += f"process each, in {format_seconds(stop)}."
+    peaks = [row.peak_nbytes for row in rows if row.peak_nbytes]
+    if peaks:
+        words += f" The most memory that one process held was {format_nbytes(max(peaks))}."
     axis = time_axis("time since the first task began", stop)
     return spans(drawn, axis, "Workers over time", words)
 
@@ -191,39 +191,10 @@ def throughput_chart(rows: Sequence[AttemptRow]) -> str:
     words = f"{format_rate(sum(amounts) / max(stop, 1e-9))} {unit if has_rows else ''} per second"
     words = f"{words.replace('  ', ' ')} over the whole time, {format_rate(max(rates))} at most."
     return lines(
-        {unit: [(cell * width, rate) for cell, rate in enumerate(rates)]},
+        [(cell * width, rate) for cell, rate in enumerate(rates)],
         time_axis("time since the first task began", stop),
         (count_axis if has_rows else bytes_axis)(f"{unit} per second", max(rates)),
         f"Throughput in {unit}",
-        words,
-    )
-
-
-def memory_chart(rows: Sequence[AttemptRow]) -> str:
-    """Draw the peak memory of each process over time; empty if it hardly rose."""
-    measured = [row for row in rows if row.peak_nbytes is not None]
-    zero, stop = _times(rows)
-    series: dict[str, list[tuple[float, float]]] = {}
-    for row in sorted(measured, key=lambda row: row.ended_s):
-        process = row.worker.partition("/")[0]
-        points = series.setdefault(process, [])
-        points.append((row.ended_s - zero, float(row.peak_nbytes or 0)))
-    rises = any(points[-1][1] >= _MIN_RISE * points[0][1] for points in series.values())
-    if len(measured) < _MIN_CHUNKS or not rises:
-        return ""
-    top = max(row.peak_nbytes or 0 for row in measured)
-    words = f"The most that one process held was {format_nbytes(top)}."
-    read = [row.memory_nbytes for row in rows if row.memory_nbytes]
-    if read:
-        words += f" A chunk once read took up to {format_nbytes(max(read))}."
-    highest = sorted(series, key=lambda name: -series[name][-1][1])[:_MAX_PROCESSES]
-    if len(series) > _MAX_PROCESSES:
-        words += f" Drawn are the {_MAX_PROCESSES} highest of {len(series)} processes."
-    return lines(
-        {name: series[name] for name in highest},
-        time_axis("time since the first task began", stop),
-        bytes_axis("highest memory so far", top),
-        "Memory by process",
         words,
     )
 

@@ -149,14 +149,7 @@ def _parts(
 
 
 def _throughput(report: Reported) -> dict[str, Any] | None:
-    return _chart(run_charts.throughput_chart(report.attempts))
-
-
-def _memory(report: Reported) -> dict[str, Any] | None:
-    return _chart(run_charts.memory_chart(report.attempts))
-
-
-def _chart(chart: str) -> dict[str, Any] | None:
+    chart = run_charts.throughput_chart(report.attempts)
     return {"chart": chart} if chart else None
 
 
@@ -267,7 +260,6 @@ SECTIONS: tuple[tuple[str, str, Callable[[Reported], dict[str, Any] | None]], ..
     ("workers", "Workers over time", _workers),
     ("times", "Times", _all_times),
     ("throughput", "Throughput", _throughput),
-    ("memory", "Memory", _memory),
     ("sizes", "Sizes of the chunks", _sizes),
     ("ledger", "Ledger", _ledger),
     ("inputs", "Inputs and environment", _inputs),

@@ -111,23 +111,6 @@ def test_an_axis_has_round_numbers_and_its_unit_in_the_title(axis, title, texts)
 
 
 def test_each_chart_has_the_titles_of_its_axes():
-    drawn = lines({"a": [(0.0, 1.0)]}, time_axis("since", 2), bytes_axis("size", 1), "T", "W.")
+    drawn = lines([(0.0, 1.0)], time_axis("since", 2), bytes_axis("size", 1), "T", "W.")
     assert '<div class="y-title" aria-hidden="true">size (B)</div>' in drawn
     assert '<div class="x-title" aria-hidden="true">since (s)</div>' in drawn
-
-
-def test_several_lines_have_a_legend_and_one_has_an_area():
-    axes = time_axis("time", 2), bytes_axis("size", 2)
-    one = lines({"a": [(0.0, 1.0)]}, *axes, "T", "W.")
-    two = lines({"a": [(0.0, 1.0)], "b<": [(1.0, 2.0)]}, *axes, "T", "W.")
-    assert 'class="area"' in one
-    assert "legend" not in one
-    assert 'class="area"' not in two
-    assert "b&lt;</li>" in two
-
-
-def test_thousands_of_points_are_thinned_to_the_highest_of_neighbours():
-    points = [(float(at), float(at == 5_000)) for at in range(10_000)]
-    drawn = lines({"a": points}, time_axis("time", 10_000), bytes_axis("size", 1), "T", "W.")
-    assert len(drawn) < 30_000
-    assert "V0.0" in drawn

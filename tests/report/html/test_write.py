@@ -113,6 +113,7 @@ def test_all_that_a_report_promises_is_in_it(run):
     assert f"Run {run.run_id}" in words
     assert "[2, 2, 2, 2, 2, 2]" in words
     assert "6 completed;" in words
+    assert "The most memory that one process held was" in words
     assert f"pandas {pd.__version__}" in words
 
 
@@ -122,7 +123,6 @@ def test_what_says_nothing_of_a_run_is_left_out(run):
         "Bottleneck",
         "Retries and failures",
         "Throughput",
-        "Memory",
         "Sizes of the chunks",
         "Ledger",
         "skipped",
