@@ -13,13 +13,13 @@ from pandas.api.types import is_numeric_dtype, is_object_dtype
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import aggregate_of
-from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.grouping import Grouping, Merging
 from taskinity_data.reducers.inputs import join_empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from taskinity_data.reducers.column_values import Values
     from taskinity_data.reducers.inputs import ChunkColumns
 
 __all__ = ["Columns", "merge_columns", "split_states", "start_columns"]
@@ -54,12 +54,12 @@ def start_columns(
     grouping = Grouping.of_one(columns.n_rows)
     families: dict[Any, dict[Any, Values]] = {}
     void = []
-    for name, series in columns.values.items():
-        values = Values(series, grouping)
+    for name in columns.values:
+        values = columns.group(name, grouping)
         if has_numbers(values.dtype):
             key = values.dtype, columns.dtypes[name]
             families.setdefault(key, {})[name] = values
-        if is_object_dtype(values.dtype) and series.isna().all():
+        if is_object_dtype(values.dtype) and values.series.isna().all():
             void.append(name)
     states: dict[Names, list[Any]] = {}
     for family in families.values():

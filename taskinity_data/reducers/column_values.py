@@ -44,10 +44,20 @@ class Answer(NamedTuple):
 class Values:
     """A column of a chunk and the groups of its rows."""
 
-    def __init__(self, series: pd.Series[Any], grouping: Grouping) -> None:
-        self.series = series
-        self.dtype: Any = series.dtype
+    def __init__(
+        self, column: pd.Series[Any] | NDArray[Any], grouping: Grouping, name: Any = None
+    ) -> None:
+        self._column, self._name = column, name
+        self.dtype: Any = column.dtype
         self.grouping = grouping
+
+    @cached_property
+    def series(self) -> pd.Series[Any]:
+        """The column as a Series."""
+        column = self._column
+        if isinstance(column, pd.Series):
+            return column
+        return pd.Series(column, name=self._name, copy=False)
 
     @cached_property
     def numbers(self) -> Numbers | None:
@@ -55,9 +65,9 @@ class Values:
         dtype = self.dtype
         if isinstance(dtype, np.dtype):
             if dtype.kind in "iub":
-                return Numbers(self.series.to_numpy(), None)
+                return Numbers(np.asarray(self._column), None)
             if dtype.kind == "f":
-                return _with_validity(self.series.to_numpy(), np.isnan)
+                return _with_validity(np.asarray(self._column), np.isnan)
             if dtype.kind in "mM":
                 return _with_validity(self._counts, _is_not_a_time)
             return None

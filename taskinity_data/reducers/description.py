@@ -17,7 +17,7 @@ from taskinity_data.reducers.column_totals import (
     split_states,
     start_columns,
 )
-from taskinity_data.reducers.column_values import Answer, Values
+from taskinity_data.reducers.column_values import Answer
 from taskinity_data.reducers.grouping import Grouping
 from taskinity_data.reducers.inputs import to_columns
 from taskinity_data.reducers.row_labels import as_table
@@ -54,7 +54,7 @@ class Describe(WholeChunks):
         states = start_columns(columns, _DESCRIBED, _is_described)
         grouping = Grouping.of_one(columns.n_rows)
         summaries = {
-            column: summarize(Values(columns.values[column], grouping).array.astype(np.float64))
+            column: summarize(columns.group(column, grouping).array.astype(np.float64))
             for column in states.names
         }
         return states, summaries

@@ -13,7 +13,6 @@ import pandas as pd
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.aggregates import aggregate_of
-from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.grouping import Merging, group_rows, regroup
 from taskinity_data.reducers.inputs import check_exact, join_empty, make_empty
 
@@ -44,11 +43,11 @@ def start_groups(
         Keys that are encoded already and not in `columns`; each of their unique values occurs.
     """
     encoded = encoded or {}
-    keys = [columns.values[name] if name not in encoded else encoded[name] for name in by]
+    keys = [columns.series(name) if name not in encoded else encoded[name] for name in by]
     grouping, groups = group_rows(keys, by)
     states = {}
     for name in dict.fromkeys(name for name, _ in aggregates):
-        values = Values(columns.values[name], grouping)
+        values = columns.group(name, grouping)
         for how in [how for column, how in aggregates if column == name]:
             states[name, how] = aggregate_of(how).start(values)
     dtypes = columns.dtypes | {
