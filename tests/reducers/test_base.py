@@ -180,7 +180,7 @@ def test_dump_and_load_store_partials():
 
 
 def test_a_reducer_that_is_put_together_wrongly_is_refused():
-    with pytest.raises(ReduceError, match=r"combine=3\): a function"):
+    with pytest.raises(ReduceError, match=r"combine=3\): must be a function"):
         reducer(3)
     with pytest.raises(ReduceError, match=r"finish='x'"):
         reducer(sum, finish="x")
