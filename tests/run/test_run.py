@@ -924,7 +924,7 @@ def test_a_driver_that_is_gone_leaves_no_process(scheduler, timeout, number, mar
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
         def slow(chunk):
-            print("running", flush=True)
+            print("running\\n", end="", flush=True)  # a line is one write: two threads print
             time.sleep(600)
 
         if __name__ == "__main__":
