@@ -130,18 +130,17 @@ def pack_runner(job_blob: bytes, paths: Sequence[str]) -> bytes:
 
         worker = get_worker()
         jobs = vars(worker).setdefault("taskinity_jobs", weakref.WeakKeyDictionary())
-        if mark not in jobs:
+        parcel = jobs.get(mark)
+        if parcel is None:
             why, missing = query(expected, some_paths)
-            why = why or (f"it does not see {missing[0]}" if missing else "")
-            if not why:
+            parcel = why or (f"it does not see {missing[0]}" if missing else "")
+            if not parcel:
                 from taskinity_data.execution.worker.shipping import Parcel
 
-                jobs.setdefault(mark, Parcel(job_blob))
-            else:
-                jobs[mark] = why
+                parcel = Parcel(job_blob)
+            parcel = jobs.setdefault(mark, parcel)
             if kept_jobs:
                 vars(worker).setdefault("taskinity_marks", deque(maxlen=kept_jobs)).append(mark)
-        parcel = jobs[mark]
         if isinstance(parcel, str):
             time.sleep(wait_s)
             return worker.address, parcel, False

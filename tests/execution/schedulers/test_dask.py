@@ -182,9 +182,11 @@ def test_a_lock_beside_a_function_does_no_harm_and_one_in_it_is_named(client, cs
     wait_until_clean(client)
 
 
-def test_a_large_input_is_unpickled_once_a_worker(client, csv, user, tmp_path):
+# Small ones travel with each batch.
+@pytest.mark.parametrize("nbytes", [3 << 20, 100])
+def test_an_input_is_unpickled_once_a_worker(nbytes, client, csv, user, tmp_path):
     seen = tmp_path / "seen"
-    counted = user.Counted(str(seen), os.urandom(3 << 20))
+    counted = user.Counted(str(seen), os.urandom(nbytes))
     flow = td.parse_flow("flow F:\n    Read -> UseCounted[*] -> Add\n").bind(
         {"read": td.open_dataset, "use_counted": user.use_counted, "add": sum}
     )
@@ -196,13 +198,13 @@ def test_a_large_input_is_unpickled_once_a_worker(client, csv, user, tmp_path):
         source=str(csv),
         counted=counted,
     )
-    assert done.value == 40 * (3 << 20)
+    assert done.value == 40 * nbytes
     pids = seen.read_text().split()
     assert len(pids) == len(set(pids)) <= 2
     seen.unlink()
     inputs = {"counted": counted}
     done = run(csv, user.use_counted, client, chunk_size="10 rows", reduce=sum, inputs=inputs)
-    assert done.value == 40 * (3 << 20)
+    assert done.value == 40 * nbytes
     pids = seen.read_text().split()
     assert len(pids) == len(set(pids)) <= 2
     wait_until_clean(client)
