@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import WorkerDied
 from taskinity_data.execution.schedulers.base import NotRun
+from taskinity_data.outcome import Outcome
 
 if TYPE_CHECKING:
     from taskinity_data.execution.schedulers.base import Pending, Strategy
     from taskinity_data.execution.worker.job import Item, Job
-    from taskinity_data.outcome import Outcome
     from taskinity_data.outcome_block import OutcomeBlock
 
 __all__ = ["WATCH_S", "Batch", "Window", "make_key"]
@@ -162,9 +162,13 @@ class Window:
         return ended
 
     def _measure(self, outcomes: list[Outcome | BaseException] | BaseException) -> None:
-        """Learn from a batch that has ended how long one takes on a worker."""
+        """Learn from a batch that has ended how long one takes on a worker.
+
+        Blocks, of short items, count as no time: many are to wait, as they take less than a busy
+        driver needs to look again.
+        """
         if isinstance(outcomes, list) and outcomes:
-            took_s = sum(getattr(outcome, "duration_s", 0.0) for outcome in outcomes)
+            took_s = sum(ended.duration_s for ended in outcomes if isinstance(ended, Outcome))
             before_s = took_s if self._batch_s is None else self._batch_s
             self._batch_s = before_s + (took_s - before_s) / MEMORY
 
