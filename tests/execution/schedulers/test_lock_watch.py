@@ -62,6 +62,16 @@ def test_threads_that_get_their_share_of_busy_cores_are_not_taken_for_ones_with_
     assert watch_threads([(0.25, 0.06, 0.18, 0), (0.3, 0.15, 0.4, 0)]).is_shared is False
 
 
+def test_threads_that_want_a_core_all_the_time_share_no_lock_however_little_they_get():
+    # Functions in pandas beside two and four other programs.
+    busy = [((0.062, 0.055, 0.002, 0), (0.363, 0.35, 0.36, 0))]
+    busy += [((0.25, 0.065, 0.173, 0), (0.392, 0.15, 0.56, 0))]
+    for alone, together in busy:
+        assert watch_twice(alone, together).is_shared is False
+    # A function in Python beside the same.
+    assert watch_twice((0.112, 0.051, 0.053, 0), (0.27, 0.16, 0.2, 0)).is_shared
+
+
 def test_threads_that_wait_for_a_service_have_no_lock_to_share():
     watch = watch_threads([(0.03, 0.001, 0.0, 0)])
     assert not watch.runs_alone
