@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
 from taskinity_data.execution.attempts import Attempts, run_here
-from taskinity_data.execution.completed import Completed
+from taskinity_data.execution.fan_out_results import Completed
 from taskinity_data.execution.run_account import Account, ItemColumns
 from taskinity_data.execution.run_progress import StageProgress, StopRules, failing
 from taskinity_data.execution.schedulers.base import SynchronousStrategy

@@ -10,8 +10,7 @@ from dataclasses import replace
 from itertools import chain, islice, starmap
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.columns import CutColumns
+from taskinity_data.chunks.chunk import Chunk, CutColumns
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import TARGET_S, WINDOW, Learner, Observation, Size
 from taskinity_data.errors import LedgerError

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.outcome import Outcome, Status
+from taskinity_data.outcome_block import OutcomeBlock
 from taskinity_data.reducers.tree import ABSENT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from taskinity_data.execution.window import Batch
     from taskinity_data.execution.worker.job import Item
-    from taskinity_data.outcome_block import OutcomeBlock
 
-__all__ = ["CATEGORIES", "Ledger", "Results"]
+__all__ = ["CATEGORIES", "Completed", "Ledger", "Results"]
 
 
 CATEGORIES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_run", "filtered")
@@ -90,3 +91,48 @@ class Results:
             if result is not ABSENT
         } | self._parts
         return {index: results[index] for index in sorted(results)}
+
+
+MAX_ITEMS = 1_024
+"""So many are joined at most: their results are stored in one record."""
+
+
+class Completed:
+    """Items that completed and have nothing else to report, in the order in which they came.
+
+    Parameters
+    ----------
+    end : callable
+        Takes a batch, items of its fan-out that its strategy ran, and their outcomes.
+    """
+
+    def __init__(self, end: Callable[[Batch, list[Item], OutcomeBlock], None]) -> None:
+        self._end = end
+        self._batch: Batch | None = None
+        self._items: list[Item] = []
+        self._block = OutcomeBlock("")
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, batch: Batch, items: Sequence[Item], ended: Outcome | OutcomeBlock) -> None:
+        """Add `items` of `batch`: those of a block, or the one of a plain outcome."""
+        before = self._batch
+        is_other = before is not None and (
+            before.name != batch.name or before.strategy is not batch.strategy
+        )
+        if is_other or len(self) + len(items) > MAX_ITEMS:
+            self.end()
+        if not self._items:
+            self._batch, self._block = batch, OutcomeBlock(batch.name)
+        self._items += items
+        if isinstance(ended, OutcomeBlock):
+            self._block.add_block(ended)
+        else:
+            self._block.add_outcome(ended)
+
+    def end(self) -> None:
+        """Let what was added be taken in."""
+        if self._batch is not None and self._items:
+            items, self._items = self._items, []
+            self._end(self._batch, items, self._block)

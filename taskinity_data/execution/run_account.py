@@ -31,7 +31,7 @@ from taskinity_data.redact import hide
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from taskinity_data.chunks.columns import CutColumns
+    from taskinity_data.chunks.chunk import CutColumns
     from taskinity_data.chunks.sizing import Size
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.outcome import Attempt, Outcome

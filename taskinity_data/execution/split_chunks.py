@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from taskinity_data.chunks.columns import CutColumns
+from taskinity_data.chunks.chunk import CutColumns
 from taskinity_data.execution.schedulers.base import check_timeouts
 from taskinity_data.execution.worker.job import Guard
 from taskinity_data.outcome import Status

@@ -16,7 +16,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import to_utf8
 from taskinity_data.formats.csv.pandas_parser import count_fields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
-from taskinity_data.formats.csv.records.regular_quotes import are_regular
+from taskinity_data.formats.csv.records.scan import are_regular
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -26,8 +26,8 @@ from taskinity_data.formats.csv.options import stable
 from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.encoded import codec_of
-from taskinity_data.formats.csv.records.regular_quotes import join_texts
 from taskinity_data.formats.csv.records.rows import find_row_grains
+from taskinity_data.formats.csv.records.scan import join_texts
 from taskinity_data.formats.reader import Misfit, Reader, ReadResult
 from taskinity_data.formats.schema import arrow_schema, dtype_of_kind, text_column
 from taskinity_data.outcome import join_bad_lines

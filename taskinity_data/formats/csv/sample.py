@@ -21,8 +21,8 @@ from taskinity_data.formats.csv.fast import (
 )
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
 from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
-from taskinity_data.formats.csv.records.regular_quotes import join_texts, trim_to_records
 from taskinity_data.formats.csv.records.rows import find_row_grains
+from taskinity_data.formats.csv.records.scan import join_texts, trim_to_records
 from taskinity_data.formats.sampling import (
     find_ranges,
     map_ahead,
