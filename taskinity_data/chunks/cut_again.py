@@ -103,7 +103,7 @@ def repeat_cuts(
     `Dataset.cut` do; `check_tiling` and the run check it.
     """
     parts = _match_chunks(dataset.extents, earlier, [identify(file) for file in dataset.sources])
-    grain_nbytes = dataset._grain_nbytes(size)  # noqa: SLF001 - the same grains as `Dataset.cut`
+    grain_nbytes = dataset.grain_nbytes(size)
 
     def produce(numbered: tuple[int, _Remainder]) -> Iterator[tuple[int, Piece]]:
         number, rest = numbered

@@ -256,10 +256,11 @@ class Dataset:
         memory_nbytes, tolerates
             See `iter_grains`.
         """
-        grains = self.iter_grains(self._grain_nbytes(size), memory_nbytes, tolerates=tolerates)
+        grains = self.iter_grains(self.grain_nbytes(size), memory_nbytes, tolerates=tolerates)
         return mark_all(cut(grains, self.reader, next_size))
 
-    def _grain_nbytes(self, size: ChunkSize | None) -> int:
+    def grain_nbytes(self, size: ChunkSize | None) -> int:
+        """Return how many bytes the grains have of which `cut` makes chunks."""
         if self.reader.unit == "rows":
             return WHOLE
         if size is None or size.unit == "rows":

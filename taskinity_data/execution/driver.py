@@ -100,7 +100,7 @@ class Driver:
         self._stages = StageProgress(works)
         self.values = self._stages.values
         self.fan_outs = self._stages.fan_outs
-        self._chooser = chooser
+        self.chooser = chooser
         self._inspect = inspect
         self._checkpoints = checkpoints
         self._idle = idle
@@ -162,7 +162,7 @@ class Driver:
 
     def interrupt(self) -> bool:
         """Begin nothing more, and end soon; False where this thread runs the items itself."""
-        if isinstance(self._chooser.strategy, SynchronousStrategy):
+        if isinstance(self.chooser.strategy, SynchronousStrategy):
             return False
         self._is_interrupted = True
         self._window.wake()
@@ -183,7 +183,7 @@ class Driver:
         self._window.abort()
 
     def _start_ready(self) -> None:
-        may_start = partial(self._window.may_start, self._chooser.strategy)
+        may_start = partial(self._window.may_start, self.chooser.strategy)
         while self.stop_reason is None and (work := self._stages.take_ready(may_start)):
             if work.name in self._stages.skipped:
                 outcome = Outcome(work.name, make_key(self.run_id, work.name), Status.SKIPPED)
@@ -198,7 +198,7 @@ class Driver:
             return
         self.account.begin(work.name)
         try:
-            strategy = self._chooser.strategy
+            strategy = self.chooser.strategy
             if work.open is not None:
                 at = time.perf_counter()
                 fan_out = work.open(self.values, strategy)
@@ -213,20 +213,20 @@ class Driver:
         self._stages.single.add(work.name)
         item = Item(key=make_key(self.run_id, work.name))
         is_local = work.is_local and not job.resources
-        self._submit(self._chooser.local if is_local else strategy, work.name, job, [item])
+        self._submit(self.chooser.local if is_local else strategy, work.name, job, [item])
 
     def _fill(self) -> None:
         if self.stop_reason is not None:
             return
         self._judge.release()
         if self._stages.has_more_items:
-            self._chooser.refresh()
-        strategy = self._chooser.strategy
-        window = self._chooser.limit(self._window.limit(strategy))
+            self.chooser.refresh()
+        strategy = self.chooser.strategy
+        window = self.chooser.limit(self._window.limit(strategy))
         busy = self._window.count(strategy)
         while busy < window and (due := self._judge.take_due()) is not None:
             batch, item = due
-            where = batch.strategy if self._chooser.is_local(batch.strategy) else strategy
+            where = batch.strategy if self.chooser.is_local(batch.strategy) else strategy
             self._submit(where, batch.name, batch.job, [item])
             busy += 1
         self._has_room = busy < window
@@ -273,7 +273,7 @@ class Driver:
     def _submit(self, strategy: Strategy, name: str, job: Job, *batches: list[Item]) -> None:
         self.has_submitted = True
         # A plain aggregate's list is not sent elsewhere unless its own time limit asks for it.
-        deadline = None if self._chooser.is_local(strategy) else self._limits.deadline
+        deadline = None if self.chooser.is_local(strategy) else self._limits.deadline
         guarded = [guard_batch(Batch(name, items, strategy, job), deadline) for items in batches]
         if name in self._active:
             self.account.submit(name, [item for batch in guarded for item in batch.items])
@@ -282,9 +282,9 @@ class Driver:
 
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
-        running = self._window.count(self._chooser.strategy)
-        self._chooser.look(self._active.values(), running, self.seconds["wait"], self._window.wake)
-        longest_s = min(_POLL_S, self._chooser.look_s)
+        running = self._window.count(self.chooser.strategy)
+        self.chooser.look(self._active.values(), running, self.seconds["wait"], self._window.wake)
+        longest_s = min(_POLL_S, self.chooser.look_s)
         at = time.perf_counter()
         # Where all is full, what is due waits for something to end, not for its time.
         until_due_s = self._judge.retries.limit_wait(longest_s)

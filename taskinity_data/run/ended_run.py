@@ -11,10 +11,9 @@ from taskinity_data.machine import count_cores
 from taskinity_data.run.result import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from taskinity_data.execution.driver import Driver
-    from taskinity_data.execution.schedulers.base import WorkerRow
     from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import Attempt
 
@@ -28,7 +27,6 @@ def run_of(
     run_id: str,
     strategy: tuple[str, int, str | None],
     reason: str,
-    members: Sequence[WorkerRow],
     seconds: Mapping[str, float],
 ) -> Run:
     """Return what `driver` did, as a run."""
@@ -73,9 +71,9 @@ def run_of(
         stop_reason=driver.stop_reason,
         notices=tuple(driver.account.notices.lines),
         _ended=driver.account.outcomes,
-        _accounts={fan_out.name: fan_out.account() for fan_out in driver.fan_outs.values()},
+        _accounts=_accounts(driver),
         _bad_lines=driver.account.bad_lines.entries(),
-        _members=members,
+        _members=driver.chooser.strategy.worker_rows,
         _ranks=_ranks(flow, driver),
     )
 
@@ -86,7 +84,7 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
 
     return {
         "timings": dict(run.timings),
-        "accounts": dict(run._accounts),  # noqa: SLF001
+        "accounts": _accounts(driver),
         "sizes": {
             name: [list(change) for change in changes] for name, changes in run.sizes.items()
         },
@@ -96,8 +94,12 @@ def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
         "output": None if run.output is None else list(run.output),
         "log": None if run.log is None else str(run.log),
         "notices": list(driver.account.notices.lines),
-        "workers": [list(row) for row in run._members],  # noqa: SLF001
+        "workers": [list(row) for row in driver.chooser.strategy.worker_rows],
     }
+
+
+def _accounts(driver: Driver) -> dict[str, Any]:
+    return {fan_out.name: fan_out.account() for fan_out in driver.fan_outs.values()}
 
 
 def _ranks(flow: Flow, driver: Driver) -> dict[str, int]:

@@ -288,7 +288,6 @@ class RunSession:
             run_id=self.journal.run_id,
             strategy=self._announcer.strategies[-1],
             reason=self._chooser.reason,
-            members=self._chooser.strategy.worker_rows,
             seconds={
                 "total": time.perf_counter() - self._begun,
                 "start_workers": self._started_s,

@@ -339,12 +339,13 @@ class _Fetched:
 
     async def _fetch(self) -> None:
         try:
-            await self.future._state.wait()  # noqa: SLF001 - wait() itself blocks
-            if self.future.status == "finished":
+            error = await self.future.exception(asynchronous=True)
+            if error is not None:
+                self.brought = _explain(error)
+            elif self.future.status == "finished":
                 # Dask fetches together what is wanted meanwhile.
-                (self.brought,) = await self.future.client._gather([self.future])  # noqa: SLF001
-            elif self.future.status == "error":
-                self.brought = _explain(await self.future._exception())  # noqa: SLF001
+                gathering = self.future.client.gather([self.future], asynchronous=True)
+                (self.brought,) = await gathering
         except Exception as error:  # noqa: BLE001 - Dask's and the network's, and what can't be unpickled
             self.brought = _explain(error)
 

@@ -201,10 +201,17 @@ async def _query_all(client: Client, workers: Sequence[str], *query: Any) -> dic
     """Return what each worker answers to one message to all; else to one of its own."""
     if not workers:
         return {}
-    asking = client._run(*query, workers=workers, on_error="return")  # noqa: SLF001 - as below
     with suppress(Exception):
-        return dict(await asyncio.wait_for(asking, _TOGETHER_S))
+        return await _query(client, workers, _TOGETHER_S, *query)
     return await query_each(client, workers, ANSWER_S, *query)
+
+
+async def _query(
+    client: Client, workers: Sequence[str], wait_s: float, *query: Any
+) -> dict[str, Any]:
+    # On the client's loop, where it returns what is awaited.
+    asking = client.run(*query, workers=workers, on_error="return")
+    return dict(await asyncio.wait_for(asking, wait_s))
 
 
 async def query_each(
@@ -213,12 +220,9 @@ async def query_each(
     """Return what `query` returns on each worker, or the error instead within that time."""
 
     async def query_worker(worker: str) -> Any:
-        # Alone, so that one that is silent holds up no other; Client.run itself can't be awaited.
-        asking = client._run(  # noqa: SLF001
-            query, *args, workers=[worker], on_error="return"
-        )
+        # Alone, so that one that is silent holds up no other.
         try:
-            return (await asyncio.wait_for(asking, wait_s))[worker]
+            return (await _query(client, [worker], wait_s, query, *args))[worker]
         except Exception as error:  # noqa: BLE001 - whatever a broken connection ends in
             return error
 

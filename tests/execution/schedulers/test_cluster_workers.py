@@ -152,6 +152,15 @@ def wait_for_nobody(monkeypatch, seconds, cluster=None, **options):
     return workers
 
 
+def test_why_a_worker_left_is_what_the_scheduler_reports_whoever_sees_it_first(monkeypatch):
+    workers = far_workers(monkeypatch, 0.1)
+    seen, reported = "it left, or died", "it died, or was cut off"
+    for number, reasons in enumerate([(seen, reported), (reported, seen)]):
+        for reason in reasons:
+            workers.note_end(f"tcp://{number}", 1.0, reason)
+    assert [row.reason for row in workers.rows] == [reported, reported]
+
+
 def test_a_cluster_that_starts_workers_is_waited_for_and_one_that_does_not_for_30_s(monkeypatch):
     starting = SimpleNamespace(worker_spec={0: {}, 1: {}})
     workers = wait_for_nobody(monkeypatch, 100, starting)
