@@ -126,6 +126,23 @@ def test_a_worker_that_does_not_answer_at_the_start_is_left_out(csv, tmp_path, m
     assert notice.startswith(f"worker {silent} is not used: it does not respond")
 
 
+def test_what_waits_for_a_worker_that_has_gone_runs_on_its_successor(csv, tmp_path, monkeypatch):
+    # The other one is left out, and must not get it.
+    monkeypatch.setattr(worker_checks, "ANSWER_S", 2.0)
+    with start_cluster(tmp_path, workers=2) as client:
+        pids = client.run(os.getpid)
+        silent = min(pids)
+        os.kill(pids[silent], signal.SIGSTOP)
+        try:
+            done = run(csv, strike_once(tmp_path / "mark", signal.SIGKILL), client)
+        finally:
+            os.kill(pids[silent], signal.SIGCONT)
+    assert done.status == "COMPLETED"
+    assert done.value == [100] * 4
+    used = done.attempts.loc[done.attempts["error"].isna(), "worker"]
+    assert silent not in set(used)
+
+
 def test_a_cluster_of_which_no_worker_answers_is_refused(csv, tmp_path, monkeypatch):
     monkeypatch.setattr(worker_checks, "ANSWER_S", 1.0)
     with start_cluster(tmp_path, workers=1, nanny=False) as client:

@@ -266,10 +266,14 @@ class ClusterWorkers:
             self.threads = {}  # counted again by who asks next
 
     def restrictions(self) -> dict[str, Any]:
-        """Return who gets a task where not all may; others get it only where these are gone."""
+        """Return who gets a task where not all may.
+
+        Others get none, not even where these are gone: an idle worker that is left out would steal
+        what is queued for those that are used.
+        """
         if not self.left_out or not self.threads:
             return {}
-        return {"workers": list(self.threads), "allow_other_workers": True}
+        return {"workers": list(self.threads)}
 
     def take_notices(self) -> list[str]:
         """Return what the user should know of the workers, each once."""

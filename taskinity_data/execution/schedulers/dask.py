@@ -29,7 +29,7 @@ from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpac
 from taskinity_data.machine import limit_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from distributed import Client
 
@@ -107,6 +107,9 @@ class DaskStrategy(Strategy):
 
     def _refresh(self) -> None:
         self._members.refresh()
+        present = self._members.threads.keys() if self._members.left_out else ()
+        for pending in self._pending if present else ():
+            pending.give_back_unless(present)
 
     def offers(self, resources: Mapping[str, float]) -> bool:
         """Return whether a worker was started with all of `resources`; True while there is none."""
@@ -184,13 +187,15 @@ class DaskStrategy(Strategy):
             return runner_blob, resources
         # As a task's result, not scattered: Dask makes it again where it was lost with a worker,
         # and needs no worker for it now.
+        restrictions = self._members.restrictions()
         runner = self._client.submit(
             pickle.loads,
             runner_blob,
             key=f"job-{job.task}-{secrets.token_hex(16)}",
             pure=False,
             priority=self.priority,
-            **self._members.restrictions(),
+            allow_other_workers=bool(restrictions),
+            **restrictions,
         )
         self._runners.append(runner)
         return runner, resources
@@ -207,6 +212,7 @@ class DaskStrategy(Strategy):
         self._items_nbytes += (len(blob) - self._items_nbytes) / 8
         travels = isinstance(runner, bytes)
         call = (pickle.loads, pack_call(runner, blob)) if travels else (operator.call, runner, blob)
+        restrictions = self._members.restrictions()
         future = self._client.submit(
             *call,
             key=key,
@@ -214,9 +220,9 @@ class DaskStrategy(Strategy):
             retries=0,
             priority=self.priority,
             resources=resources,
-            **self._members.restrictions(),
+            **restrictions,
         )
-        pending = _Fetched(future)
+        pending = _Fetched(future, frozenset(restrictions.get("workers", ())))
         self._pending.add(pending)
         return pending
 
@@ -331,9 +337,10 @@ class _Fetched:
     A driver that fetched it would wait for the way there and back, again and again.
     """
 
-    def __init__(self, future: Any) -> None:
+    def __init__(self, future: Any, workers: frozenset[str]) -> None:
         self.future = future
         self.brought: Any = None
+        self._workers = workers
         loop = future.client.loop.asyncio_loop
         self._fetching = asyncio.run_coroutine_threadsafe(self._fetch(), loop)
 
@@ -352,6 +359,12 @@ class _Fetched:
     def add_done_callback(self, fn: Callable[[_Fetched], Any]) -> None:
         """Call `fn` with this when it is done; from any thread."""
         self._fetching.add_done_callback(lambda _: fn(self))
+
+    def give_back_unless(self, present: Collection[str]) -> None:
+        """Let it be submitted again where it may run on some workers alone, and all have gone."""
+        if self._workers and self._workers.isdisjoint(present) and not self._fetching.done():
+            self.brought = NotRun("the workers that may run it have gone")
+            self._fetching.cancel()
 
     def drop(self) -> None:
         """Let go of it, whoever still holds on to it, an exception's frames for one."""
