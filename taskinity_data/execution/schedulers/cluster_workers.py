@@ -204,8 +204,8 @@ class ClusterWorkers:
         """Note that `worker` has left."""
         row = self._row(worker, {})
         if row.left_s is None or row.reason == _LEFT:
-            known = "" if row.reason == _LEFT else row.reason
-            self._rows[worker] = row._replace(left_s=at_s, reason=known or reason)
+            before = "" if row.reason == _LEFT else row.reason
+            self._rows[worker] = row._replace(left_s=at_s, reason=before or reason)
 
     def count_chunks(self, worker: str, count: int) -> None:
         """Note that `worker` has done `count` more."""
