@@ -5,7 +5,7 @@
 `far`: the client reaches the scheduler through a proxy that delays each way by 55 ms; 200 chunks of
 0.2 s on two workers. `grow`: an adaptive cluster, 0 to 4 workers, 41 chunks of 1 s. `lost`: such a
 cluster, 120 chunks of 0.5 s, of which a worker is killed every 5 s: all have one result, and what
-was begun a second time is counted. `noop`: chunks that do nothing, on two warm workers.
+was started a second time is counted. `noop`: chunks that do nothing, on two warm workers.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def lost(ways: list[str]) -> None:
     """From no workers to four, of which one is killed every 5 s."""
     for way in ways:
         with ExitStack() as stack:
-            log = f"{stack.enter_context(tempfile.TemporaryDirectory())}/begun"
+            log = f"{stack.enter_context(tempfile.TemporaryDirectory())}/started"
             cluster = LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None)
             client = Client(stack.enter_context(cluster), set_as_default=False)
             stack.enter_context(client)
@@ -191,7 +191,7 @@ def lost(ways: list[str]) -> None:
             each_s = again * PIECE_S / max(1, len(killed))
             print(
                 f"lost  {way:15} {seconds:6.1f} s, {len(killed)} workers lost, {again} chunks "
-                f"begun again: {each_s:.2f} s of work a worker lost",
+                f"started again: {each_s:.2f} s of work a worker lost",
                 flush=True,
             )
 

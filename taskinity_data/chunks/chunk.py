@@ -319,6 +319,7 @@ class CutColumns(Sequence[Chunk]):
             return NotImplemented
         return len(self) == len(other) and all(map(Chunk.__eq__, self, other))
 
+    # It grows, as a list does.
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:

@@ -175,10 +175,10 @@ def test_of_workers_that_are_lost_one_after_another_only_what_they_ran_is_done_a
 
     def strike(chunk):
         first = int(chunk.n.min())
-        begun = tmp_path / f"begun-{first}-{len(list(tmp_path.glob(f'begun-{first}-*')))}"
-        begun.touch()
+        started = tmp_path / f"started-{first}-{len(list(tmp_path.glob(f'started-{first}-*')))}"
+        started.touch()
         threading.Event().wait(ALONE_S)
-        if first in (70, 180, 290) and begun.name.endswith("-0"):
+        if first in (70, 180, 290) and started.name.endswith("-0"):
             # What this worker has done before is with the driver.
             ended = [path.name.split("-")[1] for path in tmp_path.glob(f"ended-*-{os.getpid()}")]
             wait_until(lambda: all((tmp_path / f"received-{name}").exists() for name in ended))
@@ -192,7 +192,7 @@ def test_of_workers_that_are_lost_one_after_another_only_what_they_ran_is_done_a
     assert done.value == list(range(0, 400, 10))
     assert done.ledger.at["processed", "rows"] == 400
     assert sorted(done.outcomes.start.dropna()) == sorted(chunk.start for chunk in done.plan)
-    begun = sorted(path.name for path in tmp_path.glob("begun-*"))
-    again = [f"begun-{first}-1" for first in (70, 180, 290)]
-    assert begun == sorted([f"begun-{first}-0" for first in range(0, 400, 10)] + again)
+    started = sorted(path.name for path in tmp_path.glob("started-*"))
+    again = [f"started-{first}-1" for first in (70, 180, 290)]
+    assert started == sorted([f"started-{first}-0" for first in range(0, 400, 10)] + again)
     assert (done.worker_table.reason == "it died, or was cut off").sum() == 3

@@ -62,12 +62,12 @@ def test_a_summary_that_makes_no_sense_costs_only_what_it_tells(runs, facts):
     (listed,) = td.list_runs(runs).to_dict("records")
     assert listed["run_id"] == only(runs).name
     names = {"started_s": "started", "ended_s": "duration_s"}
-    told = [
+    shown = [
         name
         for name in facts
         if name not in ("status", "labels") and pd.notna(listed[names.get(name, name)])
     ]
-    assert told == []
+    assert shown == []
 
 
 def test_a_run_that_tells_no_time_is_as_old_as_its_directory(runs):
