@@ -85,3 +85,23 @@ def test_functions_fit_on_a_screen():
         if isinstance(function, ast.FunctionDef) and body_lines(function) > MAX_BODY_LINES
     }
     assert long == set()
+
+
+def test_private_names_of_other_libraries_are_few_and_listed():
+    text = (ROOT / "docs/design/house.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `[\w.]+(\._\w+)` \| `([\w/]+\.py)` \|", text, re.MULTILINE)
+    used = [
+        (name, str(path.relative_to(PACKAGE)))
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "# noqa: SLF001" in line
+        for name in set(re.findall(r"(?<=[\w)])\._[a-z]\w+", line.split("#")[0]))
+        if not is_defined_there(path, name[1:])
+    ]
+    assert sorted(used) == sorted(listed)
+    assert len(used) <= 5
+
+
+def is_defined_there(path, name):
+    """Whether a class of the module itself has the attribute."""
+    return f"self.{name} = " in path.read_text(encoding="utf-8")

@@ -191,7 +191,8 @@ class _RowLabels:
         return _mark(joined) if all(isinstance(index, _RowLabels) for index in others) else joined
 
     def _get_engine_target(self) -> Any:
-        # pandas has a special case for texts in its class Index, but not in subclasses.
+        # pandas has a special case for texts in its class Index, but not in subclasses
+        # (pandas-dev/pandas#48472).
         return _unmark(self)._get_engine_target()  # noqa: SLF001
 
     def __reduce__(self) -> Any:

@@ -314,7 +314,8 @@ class DaskStrategy(Strategy):
             runner.release()
         self._runners.clear()
         if self._cancelled and not self.is_gone:
-            # A cancellation can overtake the task that it is meant for, which then would stay.
+            # A cancellation can overtake the task that it is meant for, since the scheduler unpacks
+            # tasks beside its messages (dask/distributed#7980); the task then would stay.
             self._client._send_to_scheduler(  # noqa: SLF001 - Dask forgot the futures already
                 {
                     "op": "client-releases-keys",

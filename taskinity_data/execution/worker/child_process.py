@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from multiprocessing.spawn import get_command_line
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import BindError, SchedulerError, WorkerDied
@@ -66,11 +67,12 @@ class Child:
             "from taskinity_data.execution.worker.child_main import main; "
             f"main({theirs.fileno()}, {os.getpid()})"
         )
+        command = get_command_line()  # with the options of this interpreter, such as -W and -X
         try:
             self._relays: list[threading.Thread] = []
             with relayed(self._relays) as streams:
                 self._process = subprocess.Popen(
-                    [sys.executable, *subprocess._args_from_interpreter_flags(), "-c", code],  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
+                    [sys.executable, *command[1 : command.index("-c")], "-c", code],
                     pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
                     env={**(environ or {}), **os.environ},
