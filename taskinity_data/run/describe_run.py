@@ -115,7 +115,7 @@ def _locate_function(function: Any) -> list[str] | None:
     if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
         return None
     try:
-        file = inspect.getsourcefile(function)
+        file = inspect.getsourcefile(inspect.unwrap(function))
     except TypeError:
         file = None
     return [module, name, str(Path(file).absolute()) if file else ""]

@@ -274,9 +274,11 @@ def test_the_report_of_a_kept_run_is_written_where_it_was_asked_for(stoppable, c
     assert "the report can't be written" in said.stderr
 
 
+@pytest.mark.parametrize("decorator", ["", "@td.task\n", "@td.task(retries=1)\n"])
 def test_a_failed_flow_is_redriven_by_the_command_that_its_summary_ends_with(
-    stoppable, call, monkeypatch
+    stoppable, call, monkeypatch, decorator
 ):
+    (stoppable / "my_tasks.py").write_text(TASKS.replace("def ", f"{decorator}def "))
     monkeypatch.setenv("STOP", "raise")
     said = call(*RUN)
     (run_id,) = runs_of(stoppable)
