@@ -117,7 +117,9 @@ class Summing:
     def start(self, values: Values) -> SumState:
         """Return the sums."""
         if values.dtype.kind == "M":
-            raise ReduceError(f"column {values.series.name!r}: times can't be added")
+            name = values.series.name
+            where = "" if name is None else f"column {name!r}: "
+            raise ReduceError(f"{where}times can't be added")
         if values.numbers is not None:
             return _sum_numbers(values)
         is_valid = values.is_valid

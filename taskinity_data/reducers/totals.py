@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Labelled", "SeriesState", "Single", "max", "mean", "min", "sum",
 ]  # fmt: skip
+
+_SCALARS = numbers.Number, np.generic, datetime, timedelta  # those of pandas are of these classes
 
 
 class Labelled(NamedTuple):
@@ -112,12 +115,12 @@ class Total(WholeChunks):
         if kind is not None:
             whole = to_columns(data, None, f"{self.how}()")
             return None if whole is None else start_columns(whole, [self.how])
-        if data is None or data is pd.NA:
+        if data is None or data is pd.NA or data is pd.NaT:
             return None
-        if not isinstance(data, (numbers.Number, np.generic)) and not hasattr(data, "as_tuple"):
+        if not isinstance(data, _SCALARS) and not hasattr(data, "as_tuple"):
             raise ReduceError(
-                f"{self.how}() takes frames, tables, Series and numbers, but a chunk returned "
-                f"{describe_kind(data)}; reduce with your own reducer()"
+                f"{self.how}() takes frames, tables, Series, numbers and times, but a chunk "
+                f"returned {describe_kind(data)}; reduce with your own reducer()"
             )
         number = pd.Series([data])
         state = aggregate_of(self.how).start(Values(number, Grouping.of_one(1)))
@@ -301,8 +304,8 @@ def sum(columns: str | Sequence[str] | None = None) -> Total:  # noqa: A001 - as
     """Add up all rows, as ``DataFrame.sum(numeric_only=True)``.
 
     Chunks may return frames and tables (the answer is a Series, one item for each column of
-    numbers), Series, columns of Arrow and polars, or numbers (the answer is a number). None is
-    ignored.
+    numbers), Series, columns of Arrow and polars, or numbers (the answer is a number); `min`, `max`
+    and `mean` take times, too, and all take differences of times. None and NaT are ignored.
 
     A Series with labels from the chunk's index, in order (``chunk["x"]``, filtered or not), is
     rows: the answer is the scalar that ``frame["x"].sum()`` returns over all rows. Labels that have

@@ -113,6 +113,20 @@ def test_integers_that_do_not_fit_are_refused_and_not_wrapped(reduce):
         reduce(td.sum(), [np.int64(2**63 - 1), 1])
 
 
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_times_that_chunks_return_are_reduced_like_a_column_of_them(reduce, zone):
+    times = pd.Series(pd.date_range("2026-03-28", periods=4, freq="D", tz=zone)[[2, 0, 3, 1]])
+    chunks = [times[0], times[1].to_pydatetime(), pd.NaT, times[2], None, times[3]]
+    for how in ("min", "max", "mean"):
+        assert reduce(TOTALS[how], chunks) == getattr(times, how)()
+    lengths = list(times - times.min())
+    assert reduce(td.sum(), lengths) == sum(lengths, pd.Timedelta(0))
+    with pytest.raises(ReduceError, match=r"^times can't be added"):
+        reduce(td.sum(), chunks)
+    with pytest.raises(ReduceError):
+        reduce(td.max(), [times[0], 1])
+
+
 def test_results_of_different_kinds_are_refused(reduce):
     with pytest.raises(ReduceError, match="frames and numbers"):
         reduce(td.sum(), [pd.DataFrame({"x": [1]}), 1])

@@ -71,12 +71,13 @@ class FlowInputs:
     def __contains__(self, name: str) -> bool:
         return self.names is not None and name in self.names
 
-    def tell(self, name: str) -> str:
-        """List the inputs; if there are none, describe how to give the input `name`."""
-        shown = ", ".join(sorted(self.names or ()))
-        if shown:
-            return f"the inputs are {shown}."
-        return f"no input is given: give {name}=… (on the command line --input {name}=…)."
+    def tell(self, name: str, others: Sequence[str] = ()) -> str:
+        """List the inputs, and suggest one or one of `others`, or how to give the input `name`."""
+        way = f"inputs={{{name!r}: …}} (on the command line --input {name}=…)"
+        close = suggest(name, [*others, *(self.names or ())])
+        if not self.names:
+            return f"no input is given: pass {way}.{close}"
+        return f"the inputs are {', '.join(sorted(self.names))}.{close or f' Pass it as {way}.'}"
 
 
 @dataclass(slots=True)
@@ -262,6 +263,6 @@ def _require(
         names = [to_snake(name) for name in upstreams]
         after = f"its upstreams are {', '.join(names)}; " if names else ""
         result.problems.append(
-            f"no value for parameter {parameter.name!r}; {after}{inputs_.tell(parameter.name)}"
-            f"{suggest(parameter.name, [*names, *inputs_.names])}"
+            f"no value for parameter {parameter.name!r}; {after}"
+            f"{inputs_.tell(parameter.name, names)}"
         )

@@ -257,8 +257,7 @@ class _Wirer:
             self.result.required |= dict.fromkeys(needed)
             return
         self.result.problems += [
-            f"the input {name!r} is missing; "
-            f"{self.known_inputs.tell(name)}{suggest(name, self.inputs)}"
+            f"the input {name!r} is missing; {self.known_inputs.tell(name)}"
             for name in needed
             if name not in self.inputs
         ]
