@@ -132,8 +132,8 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     Parameters
     ----------
     *by : str
-        The key columns. Rows with a null among their keys belong to no group. Levels of the index
-        with such a name will do.
+        The key columns, one by one or as one list. Rows with a null among their keys belong to no
+        group. Levels of the index with such a name will do.
     **aggregates : (column, how)
         ``new=(column, how)``, where `how` is ``"sum"``, ``"count"``, ``"mean"``, ``"min"``,
         ``"max"``, ``"var"``, ``"std"`` (ddof 1), ``"first"``, ``"last"``, ``"nunique"`` or
@@ -172,6 +172,8 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     AA        2.0        1
     UA        2.0        2
     """
+    if len(by) == 1 and isinstance(by[0], list):
+        by = tuple(by[0])
     if not by:
         raise ReduceError('group_by() needs a key: group_by("carrier", n=("delay", "count"))')
     for key in by:

@@ -430,6 +430,13 @@ def test_levels_of_the_index_serve_as_keys_as_in_pandas(reduce):
     assert_frame_equal(reduce(group_by("k", s=("x", "sum")), [chunk["x"]]), want)
 
 
+@pytest.mark.parametrize("by", [["number"], ["text", "number"]])
+def test_keys_may_be_one_list(by, reduce, rng):
+    frame = make_frame(rng, 100)
+    want = frame.groupby(by, observed=True).agg(n=("span", "count"))
+    assert_frame_equal(reduce(group_by(by, n=("span", "count")), [frame]), want)
+
+
 def test_a_key_may_be_aggregated_and_a_column_used_twice(reduce):
     chunk = pd.DataFrame({"k": ["a", "b", "a"], "x": [1, 2, 3]})
     got = reduce(group_by("k", n=("k", "count"), s=("x", "sum"), t=("x", "sum")), [chunk])
@@ -468,7 +475,8 @@ def test_what_is_no_frame_is_refused_with_what_to_do():
     [
         (lambda: group_by(n=("x", "count")), "needs a key"),
         (lambda: group_by("k"), "needs what to compute"),
-        (lambda: group_by(["a", "b"], n=("x", "count")), r"group_by\('a', 'b', ...\)"),
+        (lambda: group_by(("a", "b"), n=("x", "count")), r"group_by\('a', 'b', ...\)"),
+        (lambda: group_by([], n=("x", "count")), "needs a key"),
         (lambda: group_by("k", "k", n=("x", "count")), "given twice"),
         (lambda: group_by("k", n=("x", "maen")), "Did you mean 'mean'"),
         (lambda: group_by("k", n=("x", ["sum"])), "unknown aggregate"),
