@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections import Counter
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +31,7 @@ from taskinity_data.run.kept_run import load_run, run_directory, status_of
 from taskinity_data.run.options import RunOptions, repeated_options
 from taskinity_data.run.output_options import share_options
 from taskinity_data.run.result import Run
+from taskinity_data.user_code import is_user_path
 
 if TYPE_CHECKING:
     import os
@@ -208,8 +210,10 @@ def reopen(
     run_id: str,
     inputs: Mapping[str, Any],
     run_dir: str | os.PathLike[str] | None = None,
-) -> tuple[Flow, dict[str, Any], str, dict[str, Any]]:
-    """Return a kept run's flow, its inputs, the file of its functions, and options of the call.
+) -> tuple[Flow, dict[str, Any], list[str], dict[str, Any]]:
+    """Return a kept run's flow, its inputs, the files of its functions, and options of the call.
+
+    Of the files the one with most functions comes first.
 
     The options are what decides how it is cut, what is written and how much may fail.
 
@@ -247,9 +251,10 @@ def reopen(
         raise ResumeError(
             f"run {run_id}: the input {missing[0]!r} was not stored; pass it again: {again}"
         )
-    files = {location[2] for location in head["functions"].values() if location and location[2]}
+    files = Counter(location[2] for location in head["functions"].values() if location)
+    ranked = [file for file, _ in files.most_common() if file and is_user_path(file)]
     options = repeated_options(head) | {"asks": head.get("asks", ())}
-    return parse_flow(head["text"]), inputs_given, min(files, default=""), options
+    return parse_flow(head["text"]), inputs_given, ranked, options
 
 
 def _bind(past: Past, tasks: Any) -> Flow:

@@ -293,6 +293,22 @@ def test_a_failed_flow_is_redriven_by_the_command_that_its_summary_ends_with(
     assert again.exit_code == 0
 
 
+def test_functions_may_be_imported_by_the_file_that_redrive_looks_in(stoppable, call, monkeypatch):
+    head, rest = TASKS.split("def process_chunk")
+    (stoppable / "chunkwise.py").write_text(f"{head}\ndef process_chunk{rest}")
+    names = "process_chunk, aggregate_results"
+    (stoppable / "my_tasks.py").write_text(f"{head}\nfrom chunkwise import {names}\n")
+    text = (stoppable / "chunkwise.py").read_text()
+    (stoppable / "chunkwise.py").write_text(text.replace("def data_preparation", "def other"))
+    monkeypatch.setenv("STOP", "raise")
+    call(*RUN)
+    (run_id,) = runs_of(stoppable)
+    monkeypatch.delenv("STOP")
+    said = call("redrive", run_id, "--chunk-size", "10 rows", "--json")
+    assert said.exit_code == 0, said.stderr
+    assert json.loads(said.stdout)["value"] == sum(range(100))
+
+
 def test_what_is_shown_of_a_run_steers_no_terminal(stoppable, call, monkeypatch):
     (stoppable / "my_tasks.py").write_text(TASKS.replace("stop here", "\\x1b[2J\\u202e stop"))
     monkeypatch.setenv("STOP", "raise")

@@ -18,11 +18,13 @@ from taskinity_data.cli.options import (
     tasks_option,
 )
 from taskinity_data.cli.output import answering
-from taskinity_data.errors import BindError, ResumeError
+from taskinity_data.errors import BindError, ResumeError, SourceNotFound, TaskinityDataError
 from taskinity_data.run.options import typed_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from taskinity_data.flow.flow import Flow
 
 __all__ = ["redrive"]
 
@@ -59,23 +61,35 @@ def redrive(
     existing output in one step. Without --tasks, the functions are read from the same file as in
     that run.
     """
-    from taskinity_data.cli.loading import import_file
     from taskinity_data.run.history import reopen
 
     with answering(as_json) as answer:
         chosen = parse_run_options(options)
         stored = {name: chosen[name] for name in ("storage_options",) if name in chosen}
-        flow, inputs, file, repeated = reopen(run_id, parse_inputs(input_texts) | stored)
+        flow, inputs, files, repeated = reopen(run_id, parse_inputs(input_texts) | stored)
         inputs = {name: value for name, value in inputs.items() if name not in stored}
-        if not (tasks_path or file):
-            raise BindError(f"run {run_id}: pass its functions with --tasks FILE.py")
-        flow = flow.bind(import_file(tasks_path or file))
+        flow = _bind_to_first(flow, run_id, [tasks_path] if tasks_path else files)
         _check_given_again(run_id, repeated.pop("asks"), chosen.get("storage_options", {}))
         chosen = repeated | chosen
         code = execute(flow, inputs, chosen | {"resume": run_id}, answer, report=report)
         if not as_json and answer.text is not None:
             click.echo(answer.text)
     ctx.exit(code)
+
+
+def _bind_to_first(flow: Flow, run_id: str, files: Sequence[str]) -> Flow:
+    """Return `flow` with the functions of the first file that has all, by import if need be."""
+    from taskinity_data.cli.loading import import_file
+
+    errors: list[TaskinityDataError] = []
+    for file in files:
+        try:
+            return flow.bind(import_file(file))
+        except (BindError, SourceNotFound) as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    raise BindError(f"run {run_id}: pass its functions with --tasks FILE.py")
 
 
 def _check_given_again(
