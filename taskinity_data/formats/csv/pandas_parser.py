@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.schema import Column
@@ -23,6 +23,22 @@ __all__ = ["PieceParser", "TooManyFields", "count_fields", "parse_text"]
 
 class TooManyFields(ValueError):  # noqa: N818 - it becomes a ReadError where the file is known
     """The first row has more fields than there are columns."""
+
+
+class AllAtOnce:
+    """UTF-8 that pandas reads at once: at the ends of its buffers of 256 KiB it loses blanks."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, _size: int = -1) -> bytes:
+        """Return all bytes the first time, then none."""
+        data, self._data = self._data, b""
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Iterate over nothing: pandas takes only what has this for a file."""
+        return iter(())
 
 
 def parse_text(
@@ -44,7 +60,8 @@ def parse_text(
     keywords = {**options.for_pandas(), "skiprows": skipped, **keywords}
     if options.dtype_backend is not None:
         keywords["dtype_backend"] = options.dtype_backend
-    frame: pd.DataFrame = pd.read_csv(io.BytesIO(data), header=None, names=list(labels), **keywords)
+    text: Any = AllAtOnce(data)
+    frame: pd.DataFrame = pd.read_csv(text, header=None, names=list(labels), **keywords)
     may_be_wide = len(frame) > 0 and not has_narrow_start(data, len(labels), options)
     if may_be_wide and (count_fields(data, options, skiprows=skipped) or 0) > len(labels):
         raise TooManyFields

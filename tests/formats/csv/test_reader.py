@@ -479,6 +479,14 @@ def test_line_ends_within_quotes_are_kept_wherever_blocks_of_the_fast_engine_end
         assert table["d"].unique().to_pylist() == ["x\r\ny"]
 
 
+def test_no_blank_that_begins_a_line_is_lost_where_buffers_of_pandas_end(tmp_path):
+    # pandas alone loses some, wherever 262,144 characters of its input end within such blanks.
+    names = [" " * 20 + f"x{number}" for number in range(40_000)]
+    file = write(tmp_path, "name,one\n" + "".join(f"{name},1\n" for name in names))
+    got = in_chunks(file, 700_000, {"comment": "#"})
+    assert got["name"].tolist() == names
+
+
 def test_missing_values_are_those_of_pandas():
     text = "".join(f'"{word}",\n' for word in MISSING)
     frame = pd.read_csv(pd.io.common.StringIO(text), header=None, dtype=str)
