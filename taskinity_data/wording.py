@@ -10,7 +10,6 @@ import math
 import re
 import reprlib
 import sys
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ def to_text(title: str, fields: Sequence[tuple[str, str]]) -> str:
 
 def to_html(title: str, fields: Sequence[tuple[str, str]]) -> str:
     """Return `title` and a table of (name, text); both may hold any characters."""
+    from html import escape
+
     rows = "".join(
         f"<tr><th style='text-align:left'>{escape(inert_line(name))}</th>"
         f"<td style='text-align:left'>{escape(inert_line(text))}</td></tr>"

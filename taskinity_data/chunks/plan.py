@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
@@ -224,6 +223,8 @@ def _sum_rows(counts: Sequence[int | None]) -> int | None:
 
 def _to_row(chunk: Chunk) -> str:
     """Return `chunk` as a row of the HTML table."""
+    from html import escape
+
     rows = "?" if chunk.rows is None else f"{chunk.rows:,}"
     cells = (
         inert_line(chunk.path),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.outcome import Outcome, Status
@@ -23,12 +22,12 @@ CATEGORIES = ("processed", "fallback", "quarantined", "skipped", "failed", "not_
 """Where what was planned can have gone."""
 
 
-@dataclass(slots=True)
 class Ledger:
     """Bytes and rows by where they went."""
 
-    nbytes: Counter[str] = field(default_factory=Counter)
-    rows: Counter[str] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.nbytes: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
 
     def enter(self, item: Item, outcome: Outcome) -> None:
         """Book the outcome of `item`."""

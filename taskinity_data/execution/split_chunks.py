@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskinity_data.chunks.chunk import CutColumns
@@ -136,13 +136,11 @@ class SizeCap:
         return True
 
 
-@dataclass(slots=True)
 class _Parts:
     """What is known of a chunk that was split."""
 
-    open: int = 0
-    has_result: bool = False
-    is_lost: bool = False
+    open = 0
+    has_result = is_lost = False
 
 
 class SplitChunks:

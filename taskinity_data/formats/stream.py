@@ -9,7 +9,6 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -68,11 +67,11 @@ def _raises(error: Exception) -> Iterator[Any]:
     yield
 
 
-@dataclass(frozen=True, slots=True)
 class StreamBlock:
     """A frame or table of a stream, or the description of one (a partition of a Dask DataFrame)."""
 
-    data: Any
+    def __init__(self, data: Any) -> None:
+        self.data = data
 
     def load(self, as_: str) -> ReadResult:
         """Return its rows as a kind, with an index from 0, a named index as columns.

@@ -10,8 +10,7 @@ of single values are in `min_max_first_last`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -82,7 +81,6 @@ def answer_dtype(column: pd.Series[Any], how: str) -> Any:
         raise ReduceError(f"{how} of column {column.name!r} ({column.dtype}): {error}") from error
 
 
-@dataclass(frozen=True)
 class Counting:
     """Counts of rows that are not null."""
 
@@ -106,7 +104,6 @@ class Counting:
         return from_numbers(state, answer.dtype)
 
 
-@dataclass(frozen=True)
 class Summing:
     """Exact sums of integers, compensated sums of floats; pandas adds other types.
 
@@ -196,7 +193,6 @@ def _widen(dtype: Any, wide: np.dtype[Any]) -> Any:
     return pd.Int64Dtype() if wide.kind == "i" else pd.UInt64Dtype()
 
 
-@dataclass(frozen=True)
 class Averaging:
     """Means, from sums and counts."""
 
@@ -227,8 +223,7 @@ class Averaging:
         return _as_nullable(means, counts > 0, answer.dtype)
 
 
-@dataclass(frozen=True)
-class Spreading:
+class Spreading(NamedTuple):
     """Variances, or standard deviations if `is_root` (ddof 1)."""
 
     is_root: bool

@@ -7,7 +7,6 @@ is marked too, and nothing else is, which makes the decision independent of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +32,11 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
 class SeriesRows:
     """A Series, or a column of Arrow or polars, that is known to be rows."""
 
-    data: Any
+    def __init__(self, data: Any) -> None:
+        self.data = data
 
     def __len__(self) -> int:
         return len(self.data)

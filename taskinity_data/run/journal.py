@@ -46,7 +46,7 @@ _DONE = ("COMPLETED", "PARTIAL")
 _log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class RunJournal:
     """The run's number, what is kept, and what is known from before."""
 

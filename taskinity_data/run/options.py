@@ -150,7 +150,7 @@ def _option(
     return field(default=default, metadata={"option": option}, repr=is_shown)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RunOptions:
     """What a run is given beside its flow and inputs; `run_flow` describes each."""
 

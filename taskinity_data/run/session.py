@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from taskinity_data import events
 from taskinity_data.chunks.cut import parse_chunk_size
 from taskinity_data.errors import FlowFailed, SchedulerError, TaskinityDataError
-from taskinity_data.events import Announcer
+from taskinity_data.events import Announcer, Notice, RunFinished, RunStarted
 from taskinity_data.execution.choose_scheduler import SchedulerChoice
 from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import make_works, only_kernels, policies
@@ -127,7 +126,7 @@ class RunSession:
             ],
         )
         self._labels = call.labels
-        self._begins = events.RunStarted(self.journal.run_id, time.time(), flow.name, flow.order)
+        self._begins = RunStarted(self.journal.run_id, time.time(), flow.name, flow.order)
         self._begun, self._started = time.perf_counter(), pd.Timestamp.now("UTC")
         self._started_s = self._closed_s = 0.0
         self._chooser: SchedulerChoice | None = None
@@ -196,9 +195,7 @@ class RunSession:
         """Start what runs items, run all, commit; then all is closed, whatever comes."""
         run_id = self.journal.run_id
         self._announcer(self._begins)
-        self._notices.pass_on(
-            lambda text: self._announcer(events.Notice(run_id, time.time(), text))
-        )
+        self._notices.pass_on(lambda text: self._announcer(Notice(run_id, time.time(), text)))
         try:
             self._chooser = self._choose()
             self._started_s = time.perf_counter() - self._begun
@@ -253,7 +250,7 @@ class RunSession:
         if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and self.journal.is_resumable:
             self.log.keep()
         run_id = self.journal.run_id
-        self._announcer(events.RunFinished(run_id, time.time(), status, self._why()))
+        self._announcer(RunFinished(run_id, time.time(), status, self._why()))
 
     def _close_workers(self, chooser: SchedulerChoice) -> None:
         """End what was started; Ctrl-C ends it now, and the run is reported all the same."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -127,6 +126,8 @@ def inner_name(path: str) -> str:
 
 def unpack_line(codec: str, path: str) -> str:
     """Return the shell command that unpacks `path`, which is compressed with `codec`."""
+    import shlex
+
     return f"{_COMMANDS[codec].replace('FILE', shlex.quote(path))} > NEW"
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from operator import sub
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -219,11 +219,8 @@ def _read_clocks(now_s: float) -> tuple[float, float, float]:
     return time.thread_time(), time.process_time(), queued_seconds(now_s)
 
 
-@dataclass(slots=True)
 class _Clock:
-    read_s: float = 0.0
-    function_s: float = 0.0
-    partial_s: float = 0.0
+    read_s = function_s = partial_s = 0.0
     memory_nbytes: int | None = None
     task: str | None = None
 

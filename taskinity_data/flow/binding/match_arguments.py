@@ -14,7 +14,7 @@ Pure: it looks at names, never at values. The rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.flow.naming import to_snake
@@ -61,12 +61,11 @@ class Constant:
 Source = Upstream | Input | Constant
 
 
-@dataclass(frozen=True, slots=True)
 class FlowInputs:
     """The flow's inputs: `names` that are given, None while not known; `needed` for by name."""
 
-    names: frozenset[str] | None
-    needed: frozenset[str]
+    def __init__(self, names: frozenset[str] | None, needed: frozenset[str]) -> None:
+        self.names, self.needed = names, needed
 
     def __contains__(self, name: str) -> bool:
         return self.names is not None and name in self.names
@@ -80,7 +79,6 @@ class FlowInputs:
         return f"the inputs are {', '.join(sorted(self.names))}.{close or f' Pass it as {way}.'}"
 
 
-@dataclass(slots=True)
 class Filling:
     """What fills the parameters, as far as it went, and what does not fit.
 
@@ -88,10 +86,13 @@ class Filling:
     given, where none are known yet.
     """
 
-    over: Source | None = None
-    arguments: dict[str, Source] = field(default_factory=dict)
-    required: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    def __init__(
+        self, over: Source | None = None, arguments: dict[str, Source] | None = None
+    ) -> None:
+        self.over = over
+        self.arguments = arguments or {}
+        self.required: list[str] = []
+        self.problems: list[str] = []
 
 
 def fill_parameters(

@@ -6,7 +6,6 @@ function is `match_arguments`'s business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import BindError
@@ -60,14 +59,14 @@ class Fill(NamedTuple):
         return values if self.fallback is None else values + self.fallback[1].sources()
 
 
-@dataclass(slots=True)
 class Wiring:
     """The fills of all tasks by name, the inputs that they need, and what does not fit."""
 
-    nodes: tuple[FlowNode, ...]
-    fills: dict[str, Fill] = field(default_factory=dict)
-    required: dict[str, None] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    def __init__(self, nodes: tuple[FlowNode, ...]) -> None:
+        self.nodes = nodes
+        self.fills: dict[str, Fill] = {}
+        self.required: dict[str, None] = {}
+        self.problems: list[str] = []
 
 
 def wire(flow: FlowGraph, inputs: Collection[str] | None) -> Wiring:

@@ -277,7 +277,8 @@ def last_header_row(options: CsvOptions) -> int:
 def find_head_quote(data: bytes, start: int, options: CsvOptions) -> int | None:
     """Return the byte of the first quote of a header or first row that is open where `data` end."""
     dialect = replace(options.dialect, newlines_in_values=True)
-    if dialect.quotechar is None or options.skiprows:
+    quotechar = dialect.quotechar
+    if quotechar is None or quotechar.encode() not in data or options.skiprows:
         return None
     quote = find_open_quote(data, start, dialect)
     return None if quote is None or quote[0] >= last_header_row(options) + 2 else quote[1]

@@ -100,7 +100,7 @@ def count_fields(data: bytes, options: CsvOptions, *, skiprows: int = 0) -> int 
     return int(first.shape[1])
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class PieceParser:
     """The text of a piece, and what pandas makes of it with other dtypes, each parsed once."""
 

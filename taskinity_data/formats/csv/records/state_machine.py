@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
@@ -67,20 +67,30 @@ class Walker:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._steps = [[self._step(state, byte) for byte in range(256)] for state in State]
+        self._steps = [self._steps_from(state) for state in State]
         self._marks = [
             re.compile(_any_of(byte for byte in range(256) if steps[byte] != state))
             for state, steps in zip(State, self._steps, strict=True)
         ]
-        self._marks_or_sep = [
-            re.compile(
-                _any_of(
-                    byte for byte in range(256) if steps[byte] != state or byte in dialect.sep_bytes
-                )
-            )
+        self._line = _compile_line(dialect)
+
+    def _steps_from(self, state: State) -> list[int]:
+        """Return the steps that all bytes make; most of them are plain text."""
+        dialect = self._dialect
+        steps = [self._step(state, ord(dialect.plain_mark))] * 256
+        marks = dialect.quote_byte, dialect.escape_byte, dialect.comment_byte
+        for byte in (*b"\r\n \t", *dialect.sep_bytes, *marks):
+            if byte is not None:
+                steps[byte] = self._step(state, byte)
+        return steps
+
+    @cached_property
+    def _marks_or_sep(self) -> list[re.Pattern[bytes]]:
+        seps = self._dialect.sep_bytes
+        return [
+            re.compile(_any_of(byte for byte in range(256) if steps[byte] != state or byte in seps))
             for state, steps in zip(State, self._steps, strict=True)
         ]
-        self._line = _compile_line(dialect)
 
     def walk(self, data: bytes | bytearray, state: State) -> tuple[list[int], State]:
         """Return the record ends in `data`, and the state after its last byte.
@@ -225,8 +235,14 @@ def get_walker(dialect: Dialect) -> Walker:
 
 def _any_of(members: Iterable[int]) -> bytes:
     """Return a pattern for one byte among `members`; for no byte where there are none."""
-    texts = b"".join(b"\\x%02x" % byte for byte in members)
-    return b"[" + texts + b"]" if texts else b"(?!)"
+    bytes_ = set(members)
+    others = set(range(256)) - bytes_
+    if not (bytes_ and others):
+        return b"[\\s\\S]" if bytes_ else b"(?!)"
+    # The fewer are listed, since compiling takes its time for each.
+    is_short = len(bytes_) <= len(others)
+    listed = sorted(bytes_ if is_short else others)
+    return b"[%b%b]" % (b"" if is_short else b"^", b"".join(b"\\x%02x" % byte for byte in listed))
 
 
 def _compile_line(dialect: Dialect) -> re.Pattern[bytes] | None:
