@@ -40,8 +40,9 @@ _WAYS = 4
 """So many round trips to the scheduler may lie between the end of a batch and the begin of the one
 that the driver hands out for it: the report, the result by way of a worker, and the new one."""
 
-_UNKNOWN_S = 0.5
-"""What Dask takes a task for that it has not seen yet (``unknown-task-duration``)."""
+_UNKNOWN_S, _SHORT_S = 0.5, 0.2
+"""What Dask takes a task for that it has not seen yet (``unknown-task-duration``), and what the
+first batches may take at least where they are to cover the way."""
 
 _MAX_QUEUED, _QUEUED_NBYTES = 64, 64 << 20
 """The most batches for each thread, and the most bytes of items beyond the usual ones: the frames
@@ -125,9 +126,8 @@ class ClusterWorkers:
         """
         if not self.queues:
             return self.count
-        batch_s = batch_s or _UNKNOWN_S
-        each = 1 + QUEUED + round(_WAYS * self._round_trip_s / batch_s)
-        each = max(each, math.ceil(self._growth.queued_s / batch_s))
+        each = 1 + QUEUED + round(_WAYS * self._round_trip_s / (batch_s or _SHORT_S))
+        each = max(each, math.ceil(self._growth.queued_s / (batch_s or _UNKNOWN_S)))
         room = 1 + QUEUED + int(_QUEUED_NBYTES / max(1.0, items_nbytes * self.count))
         return self.count * min(each, _MAX_QUEUED, room)
 

@@ -62,8 +62,10 @@ class Restarts:
             _log.info("restarts by the cluster are not reported: %s", error)
 
     async def _unregister(self) -> None:
-        await asyncio.wrap_future(self._registering)
-        await self._client.scheduler.unregister_scheduler_plugin(name=self._topic)
+        try:
+            await self._client.scheduler.unregister_scheduler_plugin(name=self._topic)
+        except Exception as error:  # noqa: BLE001 - the client may close, or the scheduler
+            _log.info("the scheduler still reports restarts: %s", error)
 
     def expect(self, key: str) -> None:
         """Note that the batch with that key is submitted now."""
@@ -87,7 +89,10 @@ class Restarts:
             return
         try:
             self._client.unsubscribe_topic(self._topic)
-            self._client.sync(self._unregister, callback_timeout=_SILENCE_S)
+            # A plugin that came after its client has gone would stay.
+            self._registering.result(_SILENCE_S)
+            # The run does not wait for the answer: where the client closes, the plugin goes too.
+            self._client.loop.add_callback(self._unregister)
         except Exception as error:  # noqa: BLE001 - it may have gone meanwhile
             _log.info("the scheduler still reports restarts: %s", error)
 

@@ -93,6 +93,11 @@ def test_the_queue_covers_the_way_to_the_cluster(took_s, batch_s, monkeypatch):
     assert batches <= 2 * max(2, 3 + math.ceil(4 * took_s / batch_s))
 
 
+def test_the_first_queue_covers_the_way_and_a_new_connection_for_short_chunks(monkeypatch):
+    workers = far_workers(monkeypatch, 0.11)
+    assert (workers.window(None, items_nbytes=300) / 2 - 1) * 0.2 >= 4 * 0.11
+
+
 def test_a_queue_of_large_items_stays_small_on_any_way(monkeypatch):
     workers = far_workers(monkeypatch, 1.0)
     assert workers.window(0.01, items_nbytes=300) == 2 * 64
