@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -18,13 +20,14 @@ import pyarrow as pa
 import pyarrow.types as pat
 from pandas.api.types import is_object_dtype, pandas_dtype
 
-from taskinity_data.errors import PlanError
+from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import deliver_rows, drop_pandas_index
 from taskinity_data.formats.filters import parse_filters
 from taskinity_data.formats.frame_tables import restore_objects, to_table
-from taskinity_data.formats.reader import check_columns
+from taskinity_data.formats.reader import ReadResult, check_columns
 from taskinity_data.formats.table_access import TableAccess, TableLayout
 from taskinity_data.formats.tables import TableReader
+from taskinity_data.sources.caches import Cache
 from taskinity_data.sources.file import SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 from taskinity_data.sources.temporary import OwnDirectory
@@ -39,6 +42,14 @@ __all__ = ["MemoryReader", "open_memory"]
 
 BATCH_NBYTES = 1 << 20
 """Arrow bytes of a record batch: mapping one costs 20 µs, and a range maps whole batches."""
+
+FRAME_NBYTES, FEW_SHARE = 64 << 10, 4
+"""Arrow bytes of the frames that are kept, and of which share rows are copied from one: to make it
+takes 0.1 to 0.2 ms, hardly more than to make one of a single row; to copy rows takes 0.02 to 0.03.
+"""
+
+_frames: Cache[pd.DataFrame] = Cache(4)
+"""The last frames from which rows were copied: all threads copy from one."""
 
 
 class Keeper:
@@ -112,6 +123,7 @@ class MemoryReader(TableReader):
     labels: pd.Index | None = field(default=None, compare=False)
     keeper: Keeper | None = field(default=None, compare=False, repr=False)
 
+    access: MappedAccess
     is_in_memory: ClassVar[bool] = True
 
     @property
@@ -124,12 +136,11 @@ class MemoryReader(TableReader):
             for column in self.schema
         )
 
-    def identity(self) -> str:
-        """Return a stable text of all that decides how a range reads."""
+    @cached_property
+    def _identity(self) -> str:
         described = sorted(self.objects), sorted(self.arrow_dtyped), self.labels
-        return (
-            f"{super().identity()} {blake2b(repr(described).encode(), digest_size=16).hexdigest()}"
-        )
+        digest = blake2b(repr(described).encode(), digest_size=16)
+        return f"{super()._identity} {digest.hexdigest()}"
 
     def select(self, columns: Sequence[str]) -> MemoryReader:
         """Return the reader of `columns` alone, some of `schema`'s names, in that order."""
@@ -140,6 +151,40 @@ class MemoryReader(TableReader):
     def frame_nbytes(self, piece: Piece) -> int | None:
         """Return bytes of all rows of `piece` as a pandas frame, None if unknown before reading."""
         return None if self.objects or self.arrow_dtyped else super().frame_nbytes(piece)
+
+    def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
+        """Return the rows of `pieces`: see `TableReader.read`.
+
+        A few rows as pandas are a copy from a frame of those around them, which is kept.
+        """
+        rows = pieces[0].stop - pieces[0].start
+        if as_ == "pandas" and len(pieces) == 1 and 0 < rows <= self._few_rows:
+            with suppress(ReadError):  # of which others of these rows may be the cause
+                return ReadResult(self._copy_rows(pieces[0], rows), rows, 0)
+        return super().read(pieces, as_)
+
+    @cached_property
+    def _few_rows(self) -> int:
+        """The most rows that are few; 0 where some are left out, or values can be changed."""
+        names = self.schema.names
+        has_mutable = self.objects or any(pat.is_nested(column.type) for column in self.schema)
+        if has_mutable or self.filters is not None or not names:
+            return 0
+        return self.access.rows * FRAME_NBYTES // max(1, sum(self.access.sizes)) // FEW_SHARE
+
+    def _copy_rows(self, piece: Piece, rows: int) -> pd.DataFrame:
+        number, first = divmod(piece.start, FEW_SHARE * self._few_rows)
+        key = piece.file, self.identity(), number
+        frame = _frames.get(key)
+        if frame is None:
+            start = piece.start - first
+            # So many more that few rows never lie in two frames.
+            stop = min(self.access.rows, start + (FEW_SHARE + 1) * self._few_rows)
+            frame = super().read([replace(piece, start=start, stop=stop)], "pandas").data
+            _frames.put(key, frame)
+        copied = frame.iloc[first : first + rows].copy()
+        copied.index = pd.RangeIndex(rows)
+        return copied
 
     def deliver(self, table: pa.Table, as_: str, pieces: Sequence[Piece]) -> Any:
         """Return `table`, rows of `pieces`, as one of `KINDS`; Arrow lies in the mapped file."""

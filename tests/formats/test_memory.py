@@ -199,6 +199,57 @@ def test_large_frames_are_written_in_batches_and_read_by_ranges():
     assert_same(join([chunk.read() for chunk in dataset.plan(chunk_size="77_777 rows")]), frame)
 
 
+@pytest.fixture
+def many_rows():
+    numbers = np.arange(20_000)
+    frame = pd.DataFrame(
+        {
+            "n": numbers,
+            "missing": pd.array(np.where(numbers % 7 == 0, None, numbers), dtype="Int64"),
+            "yes": pd.array(np.where(numbers % 5 == 0, None, numbers % 2 == 0), dtype="boolean"),
+            "text": [f"{number}" if number % 3 else None for number in range(20_000)],
+            "kind": pd.Categorical(["x", "y"] * 10_000),
+            "at": pd.date_range("2020", periods=20_000, freq="min", tz="Europe/Warsaw"),
+        }
+    )
+    frame.attrs = {"unit": ["m"]}
+    return frame
+
+
+@pytest.mark.parametrize("rows", [1, 37, 400, 5_000])
+def test_chunks_of_few_rows_are_those_rows_in_any_order_of_reading(many_rows, rows):
+    plan = open_dataset(many_rows).plan(chunk_size=f"{rows} rows")
+    numbers = np.random.default_rng(5).permutation(len(plan))[:80].tolist()
+    for number in [0, 1, *numbers, len(plan) - 1]:
+        chunk = plan[number]
+        read = chunk.read()
+        assert_same(read, many_rows[chunk.start : chunk.stop].reset_index(drop=True))
+        assert read.attrs == many_rows.attrs
+
+
+def test_arrow_tables_of_few_rows_are_those_rows(many_rows):
+    table = pa.Table.from_pandas(many_rows).replace_schema_metadata()
+    table = table.append_column("null", pa.array([None, 1] * 10_000))
+    whole = table.to_pandas()
+    for chunk in open_dataset(table).plan(chunk_size="300 rows")[::9]:
+        assert_same(chunk.read(), whole[chunk.start : chunk.stop].reset_index(drop=True))
+
+
+def test_who_changes_a_chunk_in_place_changes_no_other(many_rows):
+    plan = open_dataset(many_rows).plan(chunk_size="10 rows")
+    for _ in range(2):
+        chunk = plan[1].read()
+        assert_same(chunk, many_rows[10:20].reset_index(drop=True))
+        assert chunk.attrs == many_rows.attrs
+        assert chunk.columns.name is None
+        values = chunk["n"].to_numpy()
+        values.flags.writeable = True
+        values[:] = -1
+        chunk.loc[3, "text"] = "changed"
+        chunk.columns.name = chunk.index.name = "changed"
+        chunk.attrs["unit"].append("s")
+
+
 @pytest.mark.parametrize(
     ("type_", "values"),
     [

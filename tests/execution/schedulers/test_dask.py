@@ -24,6 +24,7 @@ from shared_lock import see_shared_lock
 
 import taskinity_data as td
 from taskinity_data import errors
+from taskinity_data.chunks import sizing
 from taskinity_data.execution import window
 from taskinity_data.execution.schedulers import cluster_workers
 from taskinity_data.outcome import RunStatus
@@ -589,7 +590,8 @@ def test_a_forked_process_does_not_take_its_parents_client(client, csv):
         os.close(writer)
 
 
-def test_partials_are_not_kept(tmp_path):
+def test_partials_are_not_kept(monkeypatch):
+    monkeypatch.setattr(sizing, "BATCH_LIMIT", 32)  # of which four are on their way
     alive, most = weakref.WeakSet(), [0]
 
     class Partial:
