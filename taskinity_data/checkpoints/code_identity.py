@@ -195,7 +195,7 @@ class _Walk:
             self._module(value)
         elif isinstance(value, types.CodeType):
             self._code(value, out)
-        elif isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
+        elif isinstance(value, types.BuiltinFunctionType):
             self._builtin(value, out)
         elif (parts := _parts_of(value)) is not None:
             self._all(kind.__name__.encode(), parts, out)
@@ -203,7 +203,7 @@ class _Walk:
             out.update(f"path {value}".encode("utf-8", "surrogateescape"))
         elif kind in (tuple, list):
             self._all(kind.__name__.encode(), value, out)
-        elif kind is dict:
+        elif kind in (dict, types.MappingProxyType):
             self._all(b"dict", (element for pair in value.items() for element in pair), out)
         elif kind in (set, frozenset):
             out.update(kind.__name__.encode())

@@ -19,16 +19,19 @@ import pandas as pd
 import numpy as np
 import my_helpers
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
+from types import MappingProxyType
 
 FACTOR = 2
+LIMITS = MappingProxyType({"low": 1})
+CLEAN = str.lower
 TABLE = pd.DataFrame({"a": [1.5, 2.5]})
 PATTERN = re.compile("a+")
 NAMES = {"x", "y", "z"}
 LOCK = threading.Lock()
 UNUSED = 1
 
-class Color(Enum):
+class Color(IntEnum):
     RED = 1
 
 @dataclass
@@ -61,7 +64,7 @@ def chunk(x):
 
 def lazy(x):
     from my_helpers import shift
-    return shift(x, Color.RED, Options())
+    return shift(x, Color.RED, Options(), LIMITS, CLEAN)
 
 def make(n):
     return lambda x: x + n
@@ -112,6 +115,8 @@ ALL = ("chunk", "lazy", "deep", "call", "part", "closed", "held")
         ('{"x", "y", "z"}', '{"z", "y", "x"}', ()),
         ('{"x", "y", "z"}', '{"z", "y"}', ("chunk",)),
         ("RED = 1", "RED = 2", ("lazy",)),
+        ('"low": 1', '"low": 2', ("lazy",)),
+        ("str.lower", "str.upper", ("lazy",)),
         ("size: int = 3", "size: int = 4", ("lazy",)),
         ("limit = 5", "limit = 6", ("call",)),
         ("self.limit", "self.limit + 1", ("call",)),
