@@ -114,7 +114,7 @@ def test_nothing_of_a_run_stays_on_the_scheduler(client, csv):
 
 
 def test_a_worker_that_does_not_answer_at_the_start_is_left_out(csv, tmp_path, monkeypatch):
-    monkeypatch.setattr(worker_checks, "ANSWER_S", 8.0)
+    monkeypatch.setattr(worker_checks, "ANSWER_S", 15.0)
     with start_cluster(tmp_path, workers=2, nanny=False) as client:
         pids = client.run(os.getpid)
         silent = min(pids)
@@ -132,7 +132,7 @@ def test_a_worker_that_does_not_answer_at_the_start_is_left_out(csv, tmp_path, m
 
 def test_what_waits_for_a_worker_that_has_gone_runs_on_its_successor(csv, tmp_path, monkeypatch):
     # The other one is left out, and must not get it.
-    monkeypatch.setattr(worker_checks, "ANSWER_S", 2.0)
+    monkeypatch.setattr(worker_checks, "ANSWER_S", 15.0)  # the one that runs answers in time
     with start_cluster(tmp_path, workers=2) as client:
         pids = client.run(os.getpid)
         silent = min(pids)

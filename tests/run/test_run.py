@@ -932,20 +932,25 @@ def test_a_driver_that_is_gone_leaves_no_process(scheduler, timeout, number, mar
             td.process(data, slow, scheduler={scheduler!r}, workers=2, timeout={timeout!r})
         """)
     )
-    with subprocess.Popen(
-        [sys.executable, str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    ) as child:
+    with (
+        open(tmp_path / "stderr", "w+") as stderr,
+        subprocess.Popen(
+            [sys.executable, str(script)],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        ) as child,
+    ):
         try:
             assert child.stdout.readline().strip() == "running"
             family = psutil.Process(child.pid).children(recursive=True)
             assert family
             child.send_signal(number)
             # A terminal that is closed interrupts a run as Ctrl-C does.
-            assert child.wait(60) == -{signal.SIGHUP: signal.SIGINT}.get(number, number)
+            ended = child.wait(60)
+            said = (tmp_path / "stderr").read_text()
+            assert ended == -{signal.SIGHUP: signal.SIGINT}.get(number, number), said
         finally:
             child.kill()
         _, alive = psutil.wait_procs(family, timeout=30)
