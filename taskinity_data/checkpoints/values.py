@@ -54,9 +54,11 @@ def encode(value: Any, max_nbytes: int | None = None) -> list[bytes | memoryview
     writer = ValueWriter(_write, max_nbytes)
     try:
         plain = writer.value(value)
-        text = json.dumps(
-            [[blob.nbytes for blob in writer.blobs], plain], separators=(",", ":")
-        ).encode()
+        sizes = [blob.nbytes for blob in writer.blobs]
+        # Escaped, two halves of a surrogate pair would be read as one character.
+        text = json.dumps([sizes, plain], ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
     except RecursionError as error:
         raise NoExactForm("a value that holds itself, or is nested too deeply") from error
     return [_LENGTH.pack(len(text)) + text, *writer.blobs]

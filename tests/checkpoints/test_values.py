@@ -70,7 +70,7 @@ def test_plain_values_come_back_as_they_are(value):
     "value",
     [
         {1, "a"}, frozenset([(1, 2)]), Counter("aab"), 2**5000, -(2**5000), "\ud800",
-        Decimal("-0.0"), {True: 1, "True": 2, None: 3}, {1: {(2, 3): [()]}},
+        "\ud83d\ude00", Decimal("-0.0"), {True: 1, "True": 2, None: 3}, {1: {(2, 3): [()]}},
         dt.datetime(2020, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")),
     ],
 )  # fmt: skip
