@@ -20,6 +20,7 @@ __all__ = [
     "format_seconds",
     "make_size",
     "memory_reason",
+    "small_size",
     "whole_groups",
 ]
 
@@ -27,6 +28,12 @@ ROWS_NBYTES = 32 << 20
 """What a chunk of whole groups of rows takes in memory where workers are threads, unless its fixed
 cost is worth more. Its function and its partial take twice as much again, and threads share the
 process: two of them peaked at 600 MB in TPC-H's Q1 with first chunks of 100 MB, now at 355."""
+
+
+SMALL_NBYTES, SMALL_FILES, SMALL_SHARE = 1 << 20, 8, 1 / 64
+"""Up to so many bytes in so many files are one chunk where built-in reducers alone run: to read and
+reduce them takes 5 ms, where each chunk more takes 2.6, and to measure their growth in memory 4.
+They are at most so much of a worker's memory, since that is not measured."""
 
 
 class Size(NamedTuple):
@@ -43,6 +50,21 @@ def make_size(nbytes: float, reason: str) -> Size:
     """Return `nbytes` as a whole number of at least 1, with its reason."""
     target = max(1, math.floor(min(nbytes, 2.0**62)))
     return Size(target, f"{format_nbytes(target)}: {reason}")
+
+
+def small_size(files_nbytes: Sequence[int], worker_memory_nbytes: int | None) -> Size | None:
+    """Return the size of one chunk that holds all files, None where they are too large for it.
+
+    >>> small_size([900_000], None)
+    Size(target_nbytes=900000, reason='900.0 kB: too little to be divided', whole_nbytes=0)
+    >>> small_size([900_000], 1 << 20), small_size([1_000] * 100, None)
+    (None, None)
+    """
+    nbytes = sum(files_nbytes)
+    room = min(SMALL_NBYTES, SMALL_SHARE * (worker_memory_nbytes or math.inf))
+    if not 0 < nbytes <= room or len(files_nbytes) > SMALL_FILES:
+        return None
+    return make_size(nbytes, "too little to be divided")
 
 
 def whole_groups(size: Size, group_nbytes: int, whole_nbytes: float) -> Size:

@@ -49,7 +49,7 @@ def add_typed_options(message: str, command: str | None) -> str:
     if command not in ("plan", "run", "redrive"):
         return message
     # Loaded where something is wrong already, and mostly has been loaded by then.
-    from taskinity_data.formats.csv.options import SIGNATURE
+    from taskinity_data.formats.csv.label_options import SIGNATURE
 
     readers = {*SIGNATURE, *_DATASET_OPTIONS} - {"chunksize"}
     names = dict.fromkeys(_OPTION.findall(_QUOTED.sub("''", message[:_MAX_READ])))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.open_dataset import Dataset, open_dataset
 from taskinity_data.chunks.plan import ChunkPlan, ChunkSize, check_tiling
+from taskinity_data.chunks.size import small_size
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.fan_out import RunningFanOut
@@ -294,24 +295,19 @@ def _cut(
             tolerates=tolerates,
         )
 
-    if size is not None:
-        learner = Learner(Size(size.target, "as requested"))
-        return RunningFanOut(
-            job,
-            chunk_items(cut(lambda: size)),
-            extents=dataset.extents,
-            total_nbytes=extent.nbytes,
-            total_rows=extent.rows,
-            learner=learner,
-            splits=True,
-        )
-
-    learner = dataset.learner(strategy.workers, strategy.memory_nbytes)
+    fixed = None if size is None else Size(size.target, "as requested")
+    if size is None and job.runs_kernels:
+        fixed = small_size([part.nbytes for part in dataset.extents], strategy.memory_nbytes)
+        size = fixed and ChunkSize(fixed.target_nbytes)
 
     def next_target() -> ChunkSize:
+        if size is not None:
+            return size
         target = fan_out.next_target()
         return ChunkSize(target.target_nbytes, whole_nbytes=target.whole_nbytes)
 
+    memory_nbytes = strategy.memory_nbytes
+    learner = Learner(fixed) if fixed else dataset.learner(strategy.workers, memory_nbytes)
     fan_out = RunningFanOut(
         job,
         chunk_items(cut(next_target)),
@@ -319,10 +315,10 @@ def _cut(
         total_nbytes=extent.nbytes,
         total_rows=extent.rows,
         learner=learner,
-        adapts=True,
+        adapts=size is None,
         splits=True,
     )
-    if entered is not None and entered.cuts:
+    if size is None and entered is not None and entered.cuts:
         # No size may ever be requested where all chunks are cut already.
         fan_out.sizes.append((0, Size(learner.first.target_nbytes, "as in the earlier run")))
     return fan_out

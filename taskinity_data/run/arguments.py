@@ -12,7 +12,7 @@ from taskinity_data.errors import BindError, PlanError
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.keywords import KEYWORDS, TaskKeywords, default_keywords
 from taskinity_data.flow.stages import FanOutStage, Stage
-from taskinity_data.formats.csv.options import SIGNATURE
+from taskinity_data.formats.csv.label_options import SIGNATURE
 from taskinity_data.run.options import RunOptions
 from taskinity_data.wording import suggest
 

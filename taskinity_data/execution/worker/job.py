@@ -111,6 +111,12 @@ class Job:
         return any(getattr(reducer, "reads_series", False) for reducer in self.reducers)
 
     @property
+    def runs_kernels(self) -> bool:
+        """Whether built-in reducers alone run, of which no item takes long."""
+        are_kernels = (getattr(reducer, "releases_gil", False) for reducer in self.reducers)
+        return bool(self.reducers) and all(are_kernels) and not any(self.chains) and not self.writer
+
+    @property
     def is_timed(self) -> bool:
         """Whether a step has a time limit."""
         return any(step.timeout_s is not None for chain in self.chains for step in chain)

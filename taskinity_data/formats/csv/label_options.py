@@ -1,9 +1,12 @@
-"""Reader options that name columns or choose rows, checked as `pandas.read_csv` has them."""
+"""The options of `pandas.read_csv`, and checks of those that name columns or choose rows."""
 
 from __future__ import annotations
 
+from inspect import Parameter, signature
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from taskinity_data.errors import PlanError
 
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "SIGNATURE",
     "parse_date_options",
     "parse_header",
     "parse_index_col",
@@ -19,6 +23,13 @@ __all__ = [
     "parse_skiprows",
     "parse_usecols",
 ]
+
+SIGNATURE = {
+    name: parameter.default
+    for name, parameter in signature(pd.read_csv).parameters.items()
+    if name != "filepath_or_buffer" and parameter.kind is not Parameter.VAR_KEYWORD
+}
+"""The options of `pandas.read_csv` with their defaults."""
 
 
 def parse_header(value: Any, arguments: Mapping[str, Any]) -> int | str | tuple[int, ...] | None:

@@ -6,7 +6,6 @@ import csv
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import pandas as pd
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import parse_encoding, parse_encoding_errors
 from taskinity_data.formats.csv.label_options import (
+    SIGNATURE,
     parse_date_options,
     parse_header,
     parse_index_col,
@@ -58,12 +58,6 @@ REFUSED = {
     "compression": "give it to open_dataset, not to the reader",
     "lineterminator": "lines end with \\n, \\r\\n or \\r; write the file with one of these",
     "storage_options": "give it to open_dataset, not to the reader",
-}
-
-SIGNATURE = {
-    name: parameter.default
-    for name, parameter in signature(pd.read_csv).parameters.items()
-    if name != "filepath_or_buffer" and parameter.kind is not Parameter.VAR_KEYWORD
 }
 
 
