@@ -88,12 +88,15 @@ class Simulated(Strategy):
         self._looked_s += time.thread_time() - at
         return future
 
-    def advance(self) -> None:
-        """End what has ended since the last look, by the time that the driver took since then."""
+    def advance(self, *, jumps: bool = True) -> None:
+        """End what has ended since the last look, by the time that the driver took since then.
+
+        Where nothing has, it `jumps` to the next end.
+        """
         took_s = time.thread_time() - self._looked_s
         self.driver_s += took_s
         self.now_s += took_s
-        if self._ends:
+        if self._ends and jumps:
             self.now_s = max(self.now_s, self._ends[0][0])
         while self._ends and self._ends[0][0] <= self.now_s:
             *_, future, ended = heapq.heappop(self._ends)
@@ -109,9 +112,18 @@ def simulate(pattern: str, workers: int, chunk_s: float, rows: int) -> tuple[Sim
     strategy = Simulated(workers, chunk_s)
 
     class VirtualWindow(Window):
-        def wait(self, timeout_s: float) -> Any:
-            strategy.advance()
-            return super().wait(timeout_s)
+        @property
+        def has_done(self) -> bool:
+            strategy.advance(jumps=False)
+            return super().has_done
+
+        def wait(self, timeout_s: float, **options: Any) -> Any:
+            strategy.advance(jumps=not self.has_done)
+            return super().wait(timeout_s, **options)
+
+        def pause(self, seconds: float) -> None:
+            strategy.now_s += seconds
+            strategy.advance(jumps=False)
 
     with mock.patch.object(driver, "Window", VirtualWindow):
         run = td.process(

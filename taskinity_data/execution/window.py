@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from hashlib import blake2b
@@ -25,6 +26,11 @@ it has: once a minute that costs nothing, and most chunks are quicker."""
 
 MIN_LATE_S, LATE = 1.0, 2.0
 """A batch that takes longer than that, and so many times the mean, may get a second copy."""
+
+PAUSE_S, MANY, FULL = 0.02, 4, 0.9
+"""How long `wait` pauses for others to end, a tenth of a batch's time at most, if half of so many,
+running and queued, will: what is taken in together costs the driver a third. With less than that
+share of the batches that there may be, workers might run dry."""
 
 MEMORY = 8
 """The time of a batch is the mean of about so many of the last ones."""
@@ -51,6 +57,7 @@ class Window:
         self._given_up: list[Any] = []
         self._batch_s: float | None = None
         self._is_cancelled = False
+        self._nearly_all = math.inf
         self._progress_s = time.monotonic()
         self._done: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         # Strategies and jobs are kept beside what was loaded, so that no id is reused.
@@ -78,7 +85,9 @@ class Window:
 
     def limit(self, strategy: Strategy) -> int:
         """Batches that `strategy` is to have at once."""
-        return strategy.window(self._batch_s)
+        limit = strategy.window(self._batch_s)
+        self._nearly_all = FULL * limit if strategy.queues else math.inf
+        return limit
 
     @property
     def runs_on(self) -> bool:
@@ -127,6 +136,10 @@ class Window:
         pending.add_done_callback(self._done.put)
         return pending
 
+    def pause(self, seconds: float) -> None:
+        """Let others end."""
+        time.sleep(seconds)
+
     def wake(self) -> None:
         """Let `wait` return at once; from any thread."""
         self._done.put(None)
@@ -143,6 +156,10 @@ class Window:
             self._progress_s = time.monotonic()
             return list(self._take_lost())
         self._progress_s = time.monotonic()
+        batch_s = self._batch_s or 0.0
+        pause_s = min(PAUSE_S, batch_s / 10)
+        if len(self) > self._nearly_all and len(self) * pause_s > MANY * batch_s:
+            self.pause(pause_s)
         while not self._done.empty():
             done.append(self._done.get())
         ended: list[tuple[Batch, list[Outcome | OutcomeBlock | BaseException] | BaseException]] = []
