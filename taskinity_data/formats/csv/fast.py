@@ -199,7 +199,7 @@ def _parse(
                 check_utf8=not data.isascii(),
             ),
         )
-    except pa.ArrowException:
+    except (pa.ArrowException, OverflowError):  # a block has less than 2 GiB
         return None
     for column in columns:
         values = table.column(column.name)

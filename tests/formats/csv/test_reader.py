@@ -20,6 +20,7 @@ from reader_contract import Case, ReaderContract
 
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 from taskinity_data.formats import sampling
+from taskinity_data.formats.csv import fast
 from taskinity_data.formats.csv.columns import to_frame, to_table
 from taskinity_data.formats.csv.exact import parse_exact
 from taskinity_data.formats.csv.fast import BLOCK_NBYTES, MISSING, can_be_fast, parse_fast
@@ -477,6 +478,12 @@ def test_line_ends_within_quotes_are_kept_wherever_blocks_of_the_fast_engine_end
         table = parse_fast(data, ["c", "d"], columns, options, is_closed=True)
         assert table is not None
         assert table["d"].unique().to_pylist() == ["x\r\ny"]
+
+
+def test_a_chunk_that_is_no_block_of_the_fast_engine_is_left_to_pandas(tmp_path, monkeypatch):
+    monkeypatch.setattr(fast, "BLOCK_NBYTES", 1 << 31)
+    file = write(tmp_path, 'a,b\r\n1,"x\r\ny"\r\n')
+    assert in_chunks(file, 100, {})["b"].tolist() == ["x\r\ny"]
 
 
 def test_no_blank_that_begins_a_line_is_lost_where_buffers_of_pandas_end(tmp_path):
