@@ -483,7 +483,7 @@ def test_line_ends_within_quotes_are_kept_wherever_blocks_of_the_fast_engine_end
 def test_a_chunk_that_is_no_block_of_the_fast_engine_is_left_to_pandas(tmp_path, monkeypatch):
     monkeypatch.setattr(fast, "BLOCK_NBYTES", 1 << 31)
     file = write(tmp_path, 'a,b\r\n1,"x\r\ny"\r\n')
-    assert in_chunks(file, 100, {})["b"].tolist() == ["x\r\ny"]
+    assert judge(file, 100, {}) == "exact"
 
 
 def test_no_blank_that_begins_a_line_is_lost_where_buffers_of_pandas_end(tmp_path):
