@@ -170,7 +170,9 @@ class MemoryReader(TableReader):
         has_mutable = self.objects or any(pat.is_nested(column.type) for column in self.schema)
         if has_mutable or self.filters is not None or not names:
             return 0
-        return self.access.rows * FRAME_NBYTES // max(1, sum(self.access.sizes)) // FEW_SHARE
+        # Nulls take nothing in Arrow, and bools a bit.
+        row_nbytes = max(8, sum(self.access.sizes) // max(1, self.access.rows))
+        return FRAME_NBYTES // row_nbytes // FEW_SHARE
 
     def _copy_rows(self, piece: Piece, rows: int) -> pd.DataFrame:
         number, first = divmod(piece.start, FEW_SHARE * self._few_rows)

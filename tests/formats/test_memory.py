@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,17 @@ def test_arrow_tables_of_few_rows_are_those_rows(many_rows):
     whole = table.to_pandas()
     for chunk in open_dataset(table).plan(chunk_size="300 rows")[::9]:
         assert_same(chunk.read(), whole[chunk.start : chunk.stop].reset_index(drop=True))
+
+
+def test_a_chunk_of_few_rows_takes_little_memory_where_arrow_needs_none():
+    dataset = open_dataset(pa.table({"null": pa.nulls(2_000_000)}))
+    chunk = dataset.pick([f"{dataset.sources[0].path}:5-10"])
+    tracemalloc.start()
+    try:
+        assert chunk.read().null.isna().tolist() == [True] * 5
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_who_changes_a_chunk_in_place_changes_no_other(many_rows):
