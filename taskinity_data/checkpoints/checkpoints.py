@@ -74,6 +74,7 @@ class Checkpoints:
         self._enter, self._head, self._say = enter, dict(head), say
         self._more = more
         self._past = past
+        self._outdated = set() if past is None else set(past.ended)
         self._begun_s = time.monotonic()
         self._early: list[Callable[[], Any]] | None = []
         self._is_asked = is_asked
@@ -244,6 +245,7 @@ class Checkpoints:
                 return None
             outcome = replace(outcome, output=replace(part, index=item.position, key=item.key))
         self._counts["recalled"] += 1
+        self._outdated.discard((fan.name, record.details[3][1], record.details[2]))
         return replace(outcome, task=fan.name, key=item.key, is_recalled=True)
 
     def _keep(self, name: str, item: Any, outcome: Outcome, has_value: bool) -> None:
@@ -251,6 +253,7 @@ class Checkpoints:
         if fan is None or outcome.is_recalled:
             return
         details = fan.describe_item(item, outcome)
+        self._outdated.discard((name, outcome.key, details[2]))
         is_done = has_value and outcome.status is Status.COMPLETED and details[1] is not None
         keeps = self._values if is_done else None
         self._write_ended("C", details, () if keeps is None else keeps.encode(fan, outcome))
@@ -270,6 +273,8 @@ class Checkpoints:
             return
         from taskinity_data.checkpoints.plain_outcomes import to_plain_block
 
+        for item in items if self._outdated else ():
+            self._outdated.discard((name, item.key, fan.identity_of(item)[1]))
         self._write_ended("B", to_plain_block(fan, items, block), buffers, len(items))
         fan.forget(items)
 
@@ -377,7 +382,9 @@ class Checkpoints:
             self._quarantine.close(has_completed=status in ("COMPLETED", "PARTIAL"))
         end = {"status": status, "reason": reason, "ended_s": time.time()}
         answer = [] if self._values is None else self._values.encode_answer(value)
-        self._write("E", {**(details or {}), **end}, answer)
+        # Chunks of earlier tries that were cut otherwise now, or are gone.
+        outdated = list(self._outdated) if status in ("COMPLETED", "PARTIAL") else []
+        self._write("E", {**(details or {}), **end, "outdated": outdated}, answer)
         self._stop_journal()
         if self._run_directory is not None:
             try:

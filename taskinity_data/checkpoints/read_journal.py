@@ -88,7 +88,8 @@ class Past:
     files : dict of str to str
         The path of each file, by its identity.
     ended : dict
-        (fan-out or "", key, how many before) to the facts of what ended.
+        (fan-out or "", key, how many before) to the facts of what ended; once a run came through,
+        without chunks of earlier tries that were cut otherwise.
     notes : list of str
     end : dict or None
         The end of the last try; None where it has none.
@@ -160,10 +161,7 @@ class Past:
         elif record.kind == "S":
             self.schedulers.append(tuple(details))
         elif record.kind == "E":
-            self.end = details
-            if details.get("output") is not None:
-                self.commit()
-            self.value = record if record.nbytes else None
+            self._end_try(record)
 
     def outcomes(self) -> list[tuple[tuple[str, str, int], Outcome]]:
         """Return the keys of `ended` and the outcome of each item.
@@ -186,6 +184,18 @@ class Past:
         for fan_out in self.fan_outs.values():
             fan_out.written |= fan_out.fresh
             fan_out.fresh.clear()
+
+    def _end_try(self, record: Record) -> None:
+        self.end = details = record.details
+        for key in details.get("outdated", ()):
+            if self.tried.get(key, self.tries) < self.tries:
+                del self.tried[key]
+                name, identity, before, *_ = self.ended.pop(key)
+                if name in self.fan_outs:
+                    self.fan_outs[name].finished.pop((identity, before), None)
+        if details.get("output") is not None:
+            self.commit()
+        self.value = record if record.nbytes else None
 
     def _end_part(
         self,

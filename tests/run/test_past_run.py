@@ -131,6 +131,16 @@ def test_chunks_of_an_earlier_try_are_told_as_such(ground):
     assert "10 reused from an earlier run" in words_of(third.report())
 
 
+@pytest.mark.parametrize("sizes", [(10, 30), (10, 30, 10)])
+def test_chunks_of_an_earlier_try_that_were_cut_otherwise_are_kept_no_more(ground, sizes):
+    run_id = failed().run_id
+    for size in sizes:
+        done = live(function=tasks().scale, chunk_size=f"{size} rows", resume=run_id)
+        kept = load_run(run_id, "runs")
+        assert sorted(kept.outcomes.key) == sorted(done.outcomes.key)
+        assert kept.outcomes.rows.sum() == 100
+
+
 def test_what_an_earlier_try_left_out_takes_no_time_of_a_later_one(ground):
     def stop(chunk):
         time.sleep(0.05)  # so long that it is no other chunk's companion in a batch
