@@ -31,6 +31,7 @@ from taskinity_data.formats.sampling import (
 )
 from taskinity_data.sources.file import Extent, Piece
 from taskinity_data.sources.read import read_ahead
+from taskinity_data.sources.row_cache import GRAIN_NBYTES
 from taskinity_data.wording import to_html, to_text
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["Dataset", "Extent"]
-
-GRAIN_NBYTES = 256 << 10
-"""Text between possible cuts while sizes may still change: a grain costs 5 µs, so 20 µs a MB."""
 
 GRAINS_A_CHUNK = 16
 """Grains in a chunk of a given size: it is then at least 15/16 of the requested size."""
@@ -152,7 +150,8 @@ class Dataset:
     def expansion(self) -> float:
         """Bytes in memory, as a pandas frame, per planned byte, of a sample."""
         enough = enough_nbytes(self.nbytes)
-        grain_nbytes = min(SAMPLE_NBYTES // 4, enough)
+        is_cached = self.reader.row_cache is not None
+        grain_nbytes = GRAIN_NBYTES if is_cached else min(SAMPLE_NBYTES // 4, enough)
         grains = self.iter_grains(grain_nbytes, tolerates=True, ahead=FEW_AHEAD)
         return measure_expansion(self.reader, grains, enough)
 

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.hive import HiveColumn
 
-__all__ = ["Dataset", "DatasetKeywords", "Extent", "ReaderKeywords", "open_dataset"]
+__all__ = [
+    "Dataset",
+    "DatasetKeywords",
+    "Extent",
+    "ReaderKeywords",
+    "open_dataset",
+    "open_source",
+]
 
 
 @hides_frames
@@ -118,23 +125,35 @@ def open_dataset(
        a
     0  2
     """
-    size = parse_chunk_size(chunk_size)
+    named = {"format": format, "columns": columns, "filters": filters, "schema": schema}
+    named |= {"chunk_size": chunk_size, "storage_options": storage_options}
+    return open_source(source, {**named, **reader_options})
+
+
+def open_source(source: Any, options: Mapping[str, Any], *, caches_rows: bool = False) -> Dataset:
+    """Open `source` as `open_dataset` does with `options`.
+
+    If it `caches_rows`, those that are parsed for the schema are held for one run in this process.
+    """
+    options = dict(options)
+    names = ("format", "columns", "filters", "schema", "storage_options")
+    format_, columns, filters, schema, storage_options = (options.pop(x, None) for x in names)
+    size = parse_chunk_size(options.pop("chunk_size", "auto"))
     if storage_options and (isinstance(source, Dataset) or is_in_memory(source)):
         raise PlanError("storage_options are for URLs, and this source is not one; leave them out")
     if isinstance(source, Dataset):
         refuse_options(
             "a Dataset, which is open already",
-            {"filters": filters, "schema": schema, "format": format, **reader_options},
+            {"filters": filters, "schema": schema, "format": format_, **options},
         )
         narrowed = source if columns is None else source.select(columns)
         return narrowed if size is None else replace(narrowed, chunk_size=size)
     if is_in_memory(source):
-        refuse_options("a table in memory", {"schema": schema, "format": format, **reader_options})
+        refuse_options("a table in memory", {"schema": schema, "format": format_, **options})
         from taskinity_data.formats.memory import open_memory
 
         file, table_reader = open_memory(source, columns, filters)
         return Dataset((file,), table_reader, size)
-    options: dict[str, Any] = {**reader_options}
     compression = Compression.parse(options.pop("compression", "infer"))
     files = find_files(source, storage_options)
     hive: tuple[HiveColumn, ...] = ()
@@ -144,7 +163,7 @@ def open_dataset(
 
         hive = find_hive_columns(files)
         files = rule_out(files, hive, filters)
-    how = _Opening(format, columns, filters, schema, compression, options)
+    how = _Opening(format_, columns, filters, schema, compression, options, caches_rows)
     return Dataset(*_open_sound(files, hive, how), size)
 
 
@@ -157,6 +176,7 @@ class _Opening(NamedTuple):
     schema: Any
     compression: Compression
     options: dict[str, Any]
+    caches_rows: bool
 
 
 def _open_sound(
@@ -188,7 +208,8 @@ def _open(
 ) -> tuple[tuple[SourceFile, ...], Reader]:
     unpacked, format_ = _unpack(files, how)
     options = implied_options(unpacked, how.options)
-    reader = open_files(format_, unpacked, hive, how.columns, how.filters, how.schema, options)
+    requested = (how.columns, how.filters, how.schema, options)
+    reader = open_files(format_, unpacked, hive, *requested, caches_rows=how.caches_rows)
     return unpacked, reader
 
 

@@ -279,6 +279,8 @@ class RunningFanOut:
         close = getattr(self._source, "close", None)
         if close is not None:
             close()
+        if self.whole_chunks and (cache := self.whole_chunks[0].reader.row_cache) is not None:
+            cache.clear()
 
     # -- what came back ------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.chunks.open_dataset import Dataset, open_dataset
+from taskinity_data.chunks.open_dataset import Dataset, open_source
 from taskinity_data.chunks.plan import ChunkPlan, ChunkSize, check_tiling
 from taskinity_data.chunks.size import small_size
 from taskinity_data.chunks.sizing import Learner, Size
@@ -91,7 +91,9 @@ def open_fan_out(
     """
     width = None if stage.width == "*" else int(stage.width)
     is_streamed = is_stream(value)
-    whole = None if is_streamed else as_dataset(value, options.storage_options)
+    is_fixed = width or options.chunk_size or options.default_size
+    caches = not (is_fixed or strategy.crosses_processes)
+    whole = None if is_streamed else as_dataset(value, options.storage_options, caches_rows=caches)
     if width is not None or whole is None:
         _refuse_bisect(stage)
     if is_streamed:
@@ -238,18 +240,20 @@ def _value_pieces(
     )
 
 
-def as_dataset(value: Any, storage_options: Mapping[str, Any] | None = None) -> Dataset | None:
+def as_dataset(
+    value: Any, storage_options: Mapping[str, Any] | None = None, *, caches_rows: bool = False
+) -> Dataset | None:
     """Return `value` as a dataset, opened where it is none; None: it is a list or the like.
 
-    `storage_options` are used where it is a URL.
+    `storage_options` are used where it is a URL; for `caches_rows` see `open_source`.
     """
     if isinstance(value, Dataset):
         return value
     is_table = hasattr(value, "columns") and hasattr(value, "shape")
     if not (isinstance(value, str | os.PathLike) or is_table):
         return None
-    is_url = not is_table and "://" in os.fsdecode(value)
-    return open_dataset(value, storage_options=dict(storage_options or {}) if is_url else None)
+    stores = dict(storage_options or {}) if not is_table and "://" in os.fsdecode(value) else None
+    return open_source(value, {"storage_options": stores}, caches_rows=caches_rows)
 
 
 def narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> Dataset:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.dataset import GRAIN_NBYTES
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.worker.failures import describe_failure, format_user_traceback
 from taskinity_data.forecast.output import (
@@ -18,6 +17,7 @@ from taskinity_data.forecast.output import (
     estimate_merged,
 )
 from taskinity_data.forecast.slices import slice_at
+from taskinity_data.sources.row_cache import GRAIN_NBYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from taskinity_data.errors import PlanError
+from taskinity_data.sources.row_cache import GRAIN_NBYTES, RowCache
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class Reader:
         return None
 
     @property
+    def row_cache(self) -> RowCache | None:
+        """Rows that were parsed for the schema, if they are cached for a run."""
+        return None
+
+    @property
     def index(self) -> tuple[Column, ...]:
         """The columns that are the index of a pandas chunk."""
         return ()
@@ -135,7 +141,9 @@ class Reader:
         -----
         One pass over a file of text, streamed.
         """
-        yield from self.recut(extent, grain_nbytes)
+        cache = self.row_cache if grain_nbytes == GRAIN_NBYTES else None
+        cached = [] if cache is None else cache.find([extent])
+        yield from (part.piece for part in cached) if cached else self.recut(extent, grain_nbytes)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """Yield `piece` in pieces as small as records and `grain_nbytes` allow; rows stay known."""

@@ -116,8 +116,9 @@ def open_files(
     filters: Any,
     schema: Any,
     options: Mapping[str, Any],
+    caches_rows: bool,
 ) -> Reader:
-    """Return the reader of `files`, all of `format_`, with `hive` columns; see `open_dataset`.
+    """Return the reader of `files`, all of `format_`, with `hive` columns; see `open_source`.
 
     Raises
     ------
@@ -137,7 +138,7 @@ def open_files(
         whole = open_them(files, None, None, schema, options)
         reader = add_hive_columns(whole, files[0].path, hive, columns, filters)
     else:
-        reader = open_them(files, columns, filters, schema, options)
+        reader = open_them(files, columns, filters, schema, options, caches_rows=caches_rows)
     return reader
 
 

@@ -9,6 +9,7 @@ from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReadError
 from taskinity_data.machine import count_cores
 from taskinity_data.sources.read import read_ahead
+from taskinity_data.sources.row_cache import GRAIN_NBYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,12 +68,22 @@ class Slices(NamedTuple):
 
 
 class RecordRange(Protocol):
-    """Whole records, from byte `start` to `stop`."""
+    """Whole records, from byte `start` to `stop`; their number, None where it is unknown."""
 
     @property
     def start(self) -> int: ...
     @property
     def stop(self) -> int: ...
+    @property
+    def rows(self) -> int | None: ...
+
+
+class ByteRange(NamedTuple):
+    """A `RecordRange` of which the rows are not counted."""
+
+    start: int
+    stop: int
+    rows: int | None = None
 
 
 def find_ranges(
@@ -81,8 +92,13 @@ def find_ranges(
     cut: Callable[[int], Iterable[RecordRange]],
     trim: Callable[[int, int], tuple[int, int] | None] | None,
     slices: Slices,
-) -> Iterator[tuple[int, int]]:
+    *,
+    in_grains: bool = False,
+) -> Iterator[Sequence[RecordRange]]:
     """Yield the ranges of a file to look at, from its byte `start` to `stop`.
+
+    Each comes in one part or several: if all is read, in the grains that a run has, always if
+    `in_grains`, else if they were cut anyway.
 
     Parameters
     ----------
@@ -94,25 +110,40 @@ def find_ranges(
         can, so that only the file's head is looked at.
     slices : Slices
         From `plan_slices`.
+    in_grains : bool
     """
-    windows: Iterator[tuple[int, int] | None] = iter(())
     nbytes = slices.nbytes
-    if stop <= start + (nbytes if slices.is_whole else 3 * nbytes):
-        # One range, or none: there is nothing to cut.
+    is_one = stop <= start + (nbytes if slices.is_whole else 3 * nbytes)
+    if is_one and not (slices.is_whole and in_grains):
+        # There is nothing to cut.
         if start < stop:
-            yield start, stop
+            yield [ByteRange(start, stop)]
         return
     if slices.is_whole:
-        head = iter(cut(nbytes))
-    else:
-        head = islice(cut(nbytes), 1)
-        if trim is not None:
-            middle, tail = (start + stop) // 2, stop - nbytes
-            windows = map(trim, (middle, tail), (middle + nbytes, stop))
-    for grain in head:
-        if grain.stop - grain.start <= MAX_SAMPLE_NBYTES:
-            yield grain.start, grain.stop
-    yield from (records for records in windows if records is not None)
+        for grains in join_grains(cut(min(GRAIN_NBYTES, nbytes)), nbytes):
+            if grains[-1].stop - grains[0].start <= MAX_SAMPLE_NBYTES:
+                yield grains
+        return
+    for head in islice(cut(nbytes), 1):
+        if head.stop - head.start <= MAX_SAMPLE_NBYTES:
+            yield [head]
+    if trim is not None:
+        middle, tail = (start + stop) // 2, stop - nbytes
+        for records in map(trim, (middle, tail), (middle + nbytes, stop)):
+            if records is not None:
+                yield [ByteRange(*records)]
+
+
+def join_grains(grains: Iterable[RecordRange], nbytes: int) -> Iterator[list[RecordRange]]:
+    """Yield the fewest consecutive `grains` that have at least `nbytes`."""
+    some: list[RecordRange] = []
+    for grain in grains:
+        some.append(grain)
+        if grain.stop - some[0].start >= nbytes:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def plan_slices(nbytes: int, files: int, *, scan: bool) -> Slices:
@@ -189,6 +220,11 @@ def measure_expansion(reader: Reader, grains: Iterable[Piece], enough: int) -> f
 
 def _measure(reader: Reader, piece: Piece) -> int:
     """Return the bytes of `piece` as a pandas frame."""
+    cached = [] if reader.row_cache is None else reader.row_cache.find([piece])
+    if cached:
+        names = set(reader.schema.names)
+        tables = [part.rows for part in cached]
+        return sum(int(x[name].nbytes) for x in tables for name in names & set(x.schema.names))
     nbytes = reader.frame_nbytes(piece)
     if nbytes is not None:
         return nbytes

@@ -8,8 +8,9 @@ from inspect import currentframe
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from taskinity_data.chunks.open_dataset import open_dataset
+from taskinity_data.chunks.open_dataset import open_source
 from taskinity_data.errors import BindError, PlanError, hides_frames
+from taskinity_data.execution.schedulers.base import current_client
 from taskinity_data.flow.binding.signatures import mark_of
 from taskinity_data.flow.flow import short_flow
 from taskinity_data.flow.keywords import make_policy
@@ -306,7 +307,8 @@ def process(
     call = CallFacts(subject, {"source": source, **dataset_options, **inputs}, labels)
     if not is_stream(source):
         with _planning(labels["Process"], chosen.progress):
-            source = open_dataset(source, **dataset_options)
+            caches_rows = chosen.cuts_here and current_client() is None
+            source = open_source(source, dataset_options, caches_rows=caches_rows)
         if function is None and chosen.partition_by:
             from taskinity_data.run.output_options import check_partition_columns
 

@@ -299,6 +299,12 @@ class RunOptions:
     progress: bool | None = _option(None, is_journaled=False)
     observers: Sequence[Any] = _option((), is_journaled=False)
 
+    @property
+    def cuts_here(self) -> bool:
+        """Whether chunks are read in this process, with sizes that are learned, as far as known."""
+        is_here = self.scheduler is None or self.scheduler in ("threads", "synchronous")
+        return is_here and self.chunk_size == "auto" and self.plan is None and not self.only
+
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> RunOptions:
         """Return the options among the `arguments` of a call, which has all."""

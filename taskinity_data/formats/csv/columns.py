@@ -33,6 +33,7 @@ __all__ = [
     "join_native",
     "select_labels",
     "sort_layouts",
+    "to_array",
     "to_frame",
     "to_table",
     "with_index",
@@ -239,9 +240,20 @@ def to_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pa.Table:
     """Return `frame` as a table of the Arrow types of `columns`; missing values become nulls."""
     arrays = {}
     for column in columns:
-        values = pa.array(frame[column.label], from_pandas=True)
+        values = to_array(frame[column.label])
         arrays[column.name] = values.cast(column.arrow_type)
     return pa.table(arrays)
+
+
+def to_array(values: pd.Series) -> Any:
+    """Return `values` as Arrow holds them; missing values become nulls."""
+    if values.dtype != np.float64:
+        return pa.array(values, from_pandas=True)
+    # It would take ten times as long for floats.
+    floats = np.ascontiguousarray(values.to_numpy())
+    is_valid = np.packbits(~np.isnan(floats), bitorder="little")
+    buffers = [pa.py_buffer(is_valid), pa.py_buffer(floats)]
+    return pa.Array.from_buffers(pa.float64(), len(floats), buffers)
 
 
 def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:

@@ -23,8 +23,15 @@ from taskinity_data.formats.csv.options import parse_options
 from taskinity_data.formats.csv.reader import CsvReader
 from taskinity_data.formats.csv.records.rows import find_rows
 from taskinity_data.formats.csv.sample import infer_columns
-from taskinity_data.formats.schema import arrow_schema, given_column, given_columns, with_room
+from taskinity_data.formats.schema import (
+    arrow_schema,
+    dtype_of_kind,
+    given_column,
+    given_columns,
+    with_room,
+)
 from taskinity_data.sources.read import map_files
+from taskinity_data.sources.row_cache import RowCache
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -44,6 +51,8 @@ def open_csv(
     filters: Any,
     schema: Any,
     options: Mapping[str, Any],
+    *,
+    caches_rows: bool = False,
 ) -> CsvReader:
     """Return the reader of a dataset of CSV files.
 
@@ -60,6 +69,8 @@ def open_csv(
         What it names files may lack; their rows then have missing values.
     options : mapping
         Of `pandas.read_csv`, see `parse_options`.
+    caches_rows : bool
+        Whether rows that are parsed for the schema are held for a run in this process.
 
     Raises
     ------
@@ -97,7 +108,8 @@ def open_csv(
         for label in needed:
             if label not in head.labels:
                 named[label] = with_room(named[label], is_arrow=is_arrow, lacks=file.path)
-    types = find_types(opened, needed, named, shown, parsed, scan=is_scan(schema))
+    cache = make_cache(needed, named, parsed) if caches_rows else None
+    types = find_types(opened, needed, named, shown, parsed, scan=is_scan(schema), row_cache=cache)
     if parsed.dtype_backend is not None:
         from taskinity_data.formats.csv.column_types.nullable import check_nullable_index
 
@@ -117,6 +129,7 @@ def open_csv(
         index=tuple(types[label] for label in index),
         index_names=heads[0].index_names,
         level_names=heads[0].level_names,
+        row_cache=cache,
     )
 
 
@@ -126,6 +139,19 @@ def find_filters(filters: Any, columns: Sequence[Column]) -> Filters | None:
     from taskinity_data.formats.filters import parse_filters
 
     return parse_filters(filters, arrow_schema(columns))
+
+
+def make_cache(
+    needed: Sequence[Hashable], named: Mapping[Hashable, Column], options: CsvOptions
+) -> RowCache | None:
+    """Return a cache for rows of `needed`, None if pandas may infer other values of some rows.
+
+    It does with missing values that are numbers, and for `named` types that are not its own.
+    """
+    types = [named[label] for label in needed if label in named]
+    is_own = all(kind.kind != "str" and kind.dtype == dtype_of_kind(kind.kind) for kind in types)
+    is_inferred = options.dtype_backend is None and "na_values" not in options.per_chunk
+    return RowCache(needed) if is_own and is_inferred else None
 
 
 def is_scan(schema: Any) -> bool:
@@ -163,6 +189,7 @@ def find_types(
     options: CsvOptions,
     *,
     scan: bool,
+    row_cache: RowCache | None,
 ) -> dict[Hashable, Column]:
     """Return the columns `needed` and `named_types`, by label.
 
@@ -177,6 +204,8 @@ def find_types(
         Those that pandas would read, of which dates must be some.
     scan : bool
         Look at all values, however many there are.
+    row_cache : RowCache or None
+        Gets the rows, if all are read.
 
     Raises
     ------
@@ -200,7 +229,7 @@ def find_types(
         dates = date_labels(options.parse_dates, opened[0][1].labels)
         check_dates(dates, named_types, shown)
     inferred = [label for label in needed if label not in named_types and label not in dates]
-    types = infer_columns(opened, inferred, options, scan=scan)
+    types = infer_columns(opened, inferred, options, scan=scan, row_cache=row_cache)
     if options.nrows == 0 and has_rows(*opened[0], options):
         # Of no rows of a file that has some pandas makes integers.
         none = {label: given_column(label, "int64") for label in types}

@@ -19,20 +19,18 @@ from taskinity_data.formats.csv.columns import (
     to_table,
     with_index,
 )
-from taskinity_data.formats.csv.encodings import to_utf8
-from taskinity_data.formats.csv.fast import has_lone_return, parse_fast
+from taskinity_data.formats.csv.fast import parse_fast
 from taskinity_data.formats.csv.head import read_head
 from taskinity_data.formats.csv.options import stable
 from taskinity_data.formats.csv.pandas_parser import TooManyFields
-from taskinity_data.formats.csv.records.dialect import WHITESPACE
-from taskinity_data.formats.csv.records.encoded import codec_of
 from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.csv.records.scan import join_texts
+from taskinity_data.formats.csv.records.texts import read_text
 from taskinity_data.formats.reader import Misfit, Reader, ReadResult
 from taskinity_data.formats.schema import arrow_schema, dtype_of_kind, text_column
 from taskinity_data.outcome import join_bad_lines
 from taskinity_data.sources.file import Piece
-from taskinity_data.sources.read import read_pieces, read_range
+from taskinity_data.sources.read import read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from taskinity_data.formats.schema import Column
     from taskinity_data.outcome import BadLines
     from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.row_cache import CachedRows, RowCache
 
     Part = tuple[pd.DataFrame | pa.Table, int, BadLines | None]
     """Rows, how many were dropped, and those that were quarantined."""
@@ -81,6 +80,8 @@ class CsvReader(Reader):
         What the levels of that index are called.
     level_names : tuple of labels or None
         What the levels of nested columns beside that index are called.
+    row_cache : RowCache or None
+        Rows that were parsed for the schema, and need not be parsed again.
     """
 
     reads_native: ClassVar[bool] = True
@@ -96,6 +97,7 @@ class CsvReader(Reader):
     index: tuple[Column, ...] = ()
     index_names: tuple[Hashable, ...] = ()
     level_names: tuple[Hashable, ...] = ()
+    row_cache: RowCache | None = field(default=None, compare=False, repr=False)
 
     @property
     def needed(self) -> tuple[Column, ...]:
@@ -243,7 +245,14 @@ class CsvReader(Reader):
         return ReadResult(data, rows, skipped + before - rows, bad)
 
     def read_parts(self, pieces: Sequence[Piece], encoded: tuple[Hashable, ...]) -> list[Part]:
-        """Return what `parse_piece` does for each of `pieces`, or in one for several small ones."""
+        """Return what `parse_piece` does for each of `pieces`, or in one for several small ones.
+
+        Rows that are cached come in the tables in which they were parsed.
+        """
+        if self.row_cache is not None:
+            tables = list(map(self.fit, self.row_cache.take(pieces)))
+            if tables and None not in tables:
+                return [(table, 0, None) for table in tables]
         texts = read_pieces(
             lambda piece: read_text(piece, self.options, self.rows_of.get(piece.path)), pieces
         )
@@ -259,6 +268,13 @@ class CsvReader(Reader):
                     for position in batch
                 )
         return parts
+
+    def fit(self, cached: CachedRows) -> pa.Table | None:
+        """Return the columns of cached rows, None if one is of another type there."""
+        _, there, columns = self.columns_in(cached.piece)
+        strict = [column.name for column in columns if not column.allows_missing]
+        table = cached.select(arrow_schema(columns), strict)
+        return None if table is None else self.complete(table, there)
 
     def parse_together(
         self, piece: Piece, texts: Sequence[bytes], encoded: tuple[Hashable, ...]
@@ -351,50 +367,3 @@ def with_values(part: Any, columns: Sequence[Column]) -> Any:
     from taskinity_data.formats.csv.column_types.dates import with_dates
 
     return with_categories(with_dates(part, columns), columns)
-
-
-def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -> bytes:
-    """Return the whole records of `piece` as UTF-8, without lines that `rows` leaves out.
-
-    Raises
-    ------
-    ReadError
-        A byte that belongs to no text, or lines that can't be cut with these options.
-    """
-    data = read_range(piece.file, piece.start, piece.stop)
-    if rows is not None:
-        data = rows.blank_out(data, piece.start, piece.file, options)
-    codec, _ = codec_of(piece.file, options)
-    try:
-        text = to_utf8(data, codec, options.encoding_errors)
-    except UnicodeDecodeError as error:
-        from taskinity_data.formats.csv.hints import hint_encoding
-
-        step = hint_encoding(data, error.start, options.encoding)
-        raise ReadError(
-            f"{piece.path}: byte {piece.start + error.start:,} is not valid "
-            f"{options.encoding} text; {step}",
-            path=piece.path,
-            start=piece.start,
-        ) from error
-    check_returns(piece, text, options)
-    return text
-
-
-def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
-    r"""Raise `ReadError` where pandas' parser reads a record by what stood before it.
-
-    After a lone ``\r`` it takes a space for the separator that it is; at the start of a text, or
-    after ``\n``, `skipinitialspace` or ``sep=r"\s+"`` drops it.
-    """
-    dialect = options.dialect
-    drops_blanks = dialect.sep == WHITESPACE or (dialect.sep == " " and dialect.skipinitialspace)
-    if drops_blanks and has_lone_return(data):
-        option = " and skipinitialspace=True" if dialect.sep == " " else ""
-        raise ReadError(
-            f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: lines end with \\r alone, "
-            f"which can't be cut together with sep={dialect.sep!r}{option}; write the file with "
-            "\\n",
-            path=piece.path,
-            start=piece.start,
-        )

@@ -8,27 +8,29 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
+from taskinity_data.formats.csv.columns import to_array
 from taskinity_data.formats.csv.fast import (
+    has_lone_return,
     has_wide_integers,
     parse_fast,
     split_first_rows,
 )
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
-from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
-from taskinity_data.formats.csv.records.rows import find_row_grains
-from taskinity_data.formats.csv.records.scan import join_texts, trim_to_records
-from taskinity_data.formats.sampling import (
-    find_ranges,
-    map_ahead,
-    plan_slices,
-    spread,
+from taskinity_data.formats.csv.records.scan import join_texts
+from taskinity_data.formats.csv.records.texts import (
+    Slice,
+    decode_slice,
+    gather,
+    iter_slices,
+    nbytes_of,
 )
+from taskinity_data.formats.sampling import map_ahead, plan_slices, spread
 from taskinity_data.formats.schema import (
     INT64_STOP,
     Column,
@@ -38,35 +40,21 @@ from taskinity_data.formats.schema import (
     observe,
     text_column,
 )
-from taskinity_data.sources.read import read_range
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from taskinity_data.formats.csv.head import Head
     from taskinity_data.formats.csv.options import CsvOptions
-    from taskinity_data.formats.csv.records.cuts import Grain
-    from taskinity_data.formats.sampling import Slices
     from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.row_cache import RowCache
 
-__all__ = ["infer_columns", "iter_texts", "nbytes_of"]
-
-# Slices of a sample that are looked at together: so few that two threads have as much to do.
-MAX_BATCH_NBYTES = 1_000_000
+__all__ = ["infer_columns", "iter_texts"]
 
 # The first rows mostly settle a column's type; where they don't, all of the slice is read as texts.
 SETTLING_ROWS = 200
 SMALL_NBYTES = 1 << 20
 """Of less Arrow reads all texts in the time in which pandas reads those of 200 rows."""
-
-
-class Slice(NamedTuple):
-    """Records of one file, in its codec, and whether its first are among them."""
-
-    data: bytes
-    codec: str
-    labels: tuple[Hashable, ...]
-    is_first: bool
 
 
 def infer_columns(
@@ -75,6 +63,7 @@ def infer_columns(
     options: CsvOptions,
     *,
     scan: bool,
+    row_cache: RowCache | None = None,
 ) -> dict[Hashable, Column]:
     """Return the columns `labels` as pandas would infer them over what is read of `files`.
 
@@ -82,6 +71,8 @@ def infer_columns(
     ----------
     scan : bool
         Read all; else only where all is at most `SCAN_NBYTES`.
+    row_cache : RowCache, optional
+        Gets the rows, if all are read.
 
     Raises
     ------
@@ -92,15 +83,16 @@ def infer_columns(
         return {}
     slices = plan_slices(nbytes_of(files), len(files), scan=scan)
     sampled = files if slices.is_whole else spread(files)
-    work = iter_slices(sampled, options, slices)
+    is_cached = row_cache is not None and slices.is_whole
+    work = iter_slices(sampled, options, slices, caches_rows=is_cached)
     observed = dict.fromkeys(labels, ColumnFacts())
     proven = {label: len(sampled) == len(files) for label in labels}
 
     def look(batch: list[Slice]) -> list[tuple[bool, dict[Hashable, tuple[ColumnFacts, bool]]]]:
-        together = observe_together(batch, labels, options) if len(batch) > 1 else None
+        together = observe_together(batch, labels, options, row_cache) if len(batch) > 1 else None
         if together is not None:
             return [(batch[0].is_first, together)]
-        return [(part.is_first, observe_slice(part, labels, options)) for part in batch]
+        return [(part.is_first, observe_slice(part, labels, options, row_cache)) for part in batch]
 
     for results in map_ahead(look, gather(work, slices)):
         for is_first, columns in results:
@@ -117,24 +109,6 @@ def infer_columns(
             for label in labels
         }
     return {label: freeze(label, observed[label], is_proven=proven[label]) for label in labels}
-
-
-def iter_slices(
-    files: Sequence[tuple[SourceFile, Head]], options: CsvOptions, slices: Slices
-) -> Iterator[Slice]:
-    """Yield what is looked at of `files`."""
-    for file, head in files:
-        yield from find_slices(file, head, options, slices)
-
-
-def nbytes_of(files: Sequence[tuple[SourceFile, Head]]) -> int:
-    """Return the bytes of `files` that may be read."""
-    return sum(stop_of(file, head) for file, head in files)
-
-
-def stop_of(file: SourceFile, head: Head) -> int:
-    """Return the byte behind the last row of `file`."""
-    return file.nbytes if head.rows is None else head.rows.stop
 
 
 def iter_texts(
@@ -162,92 +136,11 @@ def iter_texts(
             yield texts, is_gapless
 
 
-def decode_slice(part: Slice, options: CsvOptions) -> bytes:
-    decoded = to_utf8(part.data, part.codec, options.encoding_errors)
-    if not options.skips_bad_lines:
-        return decoded
-    from taskinity_data.formats.csv.bad_lines import skip_bad_start
-
-    return skip_bad_start(decoded, part.labels, options)
-
-
-def find_slices(
-    file: SourceFile, head: Head, options: CsvOptions, slices: Slices
-) -> Iterator[Slice]:
-    """Yield what is looked at of a file, in whole records: see `find_ranges`."""
-    codec, _ = codec_of(file, options)
-    start, stop = head.data_start, stop_of(file, head)
-    dialect = options.dialect
-    has_holes = head.rows is not None and bool(head.rows.holes)
-    # Where any of these may stand before the window, nothing tells whether a quote in it opens.
-    is_blind = dialect.escapechar is not None or dialect.comment is not None or has_holes
-
-    def cut(nbytes: int) -> Iterator[Grain]:
-        near = start + 2 * nbytes
-        if near < stop and not (slices.is_whole or has_holes):
-            # A pass over all reads megabytes before it yields the first records.
-            first = next(find_row_grains(file, start, near, options, nbytes))
-            if first.stop < near:
-                yield first
-                return
-        yield from find_row_grains(file, start, stop, options, nbytes, head.rows)
-
-    for begin, end in find_ranges(
-        start,
-        stop,
-        cut,
-        None if is_blind else lambda begin, end: trim_window(file, begin, end, options),
-        slices,
-    ):
-        data = read_range(file, begin, end)
-        if head.rows is not None:
-            data = head.rows.blank_out(data, begin, file, options)
-        yield Slice(data, codec, head.labels, begin == start)
-
-
-def trim_window(
-    file: SourceFile, start: int, stop: int, options: CsvOptions
-) -> tuple[int, int] | None:
-    """Return where the whole records lie in a range that begins and ends anywhere."""
-    dialect = options.dialect
-    quotechar = dialect.quotechar if dialect.newlines_in_values else None
-    unit = unit_nbytes(options.encoding)
-    window = bytearray((stop - start) // unit)
-    with open_marks(file, options) as read:
-        n_read = read(memoryview(window), start // unit)
-    records = trim_to_records(bytes(window[:n_read]), dialect.sep_bytes, quotechar)
-    if records is None:
-        return None
-    begin = start // unit + window.index(b"\n") + 1
-    return begin * unit, (begin + len(records)) * unit
-
-
-def gather(parts: Iterable[Slice], slices: Slices) -> Iterator[list[Slice]]:
-    """Yield slices that have the same columns as one item, up to the size of one, others alone.
-
-    pandas takes a millisecond and more for each call. Where all is read these are the beginnings of
-    files, and else what is not: what nobody has read could hold what the first values of each file
-    have to settle.
-    """
-    batch: list[Slice] = []
-    nbytes = 0
-    limit = slices.nbytes if slices.is_whole else MAX_BATCH_NBYTES
-    for part in parts:
-        if part.is_first != slices.is_whole:
-            yield [part]
-            continue
-        is_alike = bool(batch) and part[1:] == batch[0][1:]
-        if batch and not (is_alike and nbytes + len(part.data) <= limit):
-            yield batch
-            batch, nbytes = [], 0
-        batch.append(part)
-        nbytes += len(part.data)
-    if batch:
-        yield batch
-
-
 def observe_together(
-    batch: Sequence[Slice], labels: Sequence[Hashable], options: CsvOptions
+    batch: Sequence[Slice],
+    labels: Sequence[Hashable],
+    options: CsvOptions,
+    row_cache: RowCache | None,
 ) -> dict[Hashable, tuple[ColumnFacts, bool]] | None:
     """Return `observe_slice` of a text made of all, None where it could differ from each alone.
 
@@ -264,8 +157,9 @@ def observe_together(
             return None
         frame = parse_text(joined, all_labels, options)
         if all(is_plain(frame[label], options) for label in labels):
-            part = Slice(joined, "utf-8", all_labels, batch[0].is_first)
-            return observe_frame(frame, part, labels, options)
+            pieces = tuple(piece for part in batch for piece in part.pieces)
+            part = Slice(joined, "utf-8", all_labels, batch[0].is_first, pieces)
+            return observe_frame(frame, part, labels, options, row_cache)
     except (ValueError, OverflowError, pd.errors.ParserError, TooManyFields):
         pass
     return None
@@ -274,14 +168,16 @@ def observe_together(
 def is_plain(values: pd.Series, options: CsvOptions) -> bool:
     """Return whether no part of a column's values alone could be of another kind."""
     if values.dtype.kind == "f":
-        return not bool((values.abs() >= INT64_STOP).any())
+        floats = values.to_numpy()
+        low, high = np.fmin.reduce(floats, initial=0.0), np.fmax.reduce(floats, initial=0.0)
+        return bool(max(-low, high) < INT64_STOP)
     if isinstance(values.dtype, pd.StringDtype):
         return not has_wide_integers(values, options)
     return values.dtype.kind in "ib" or pd.api.types.infer_dtype(values) == "boolean"
 
 
 def observe_slice(
-    part: Slice, labels: Sequence[Hashable], options: CsvOptions
+    part: Slice, labels: Sequence[Hashable], options: CsvOptions, row_cache: RowCache | None
 ) -> dict[Hashable, tuple[ColumnFacts, bool]]:
     """Return what a slice shows of each column, and whether its first values settle the type.
 
@@ -295,7 +191,7 @@ def observe_slice(
             # Of a column that nobody reads, perhaps.
             dtype = dict.fromkeys([label for label in part.labels if label not in labels], str)
             frame = parse_tolerantly(decoded, part.labels, options, dtype)
-        return observe_frame(frame, part._replace(data=decoded), labels, options)
+        return observe_frame(frame, part._replace(data=decoded), labels, options, row_cache)
     except (ValueError, OverflowError) as error:
         if isinstance(error, OverflowError) and options.dtype_backend is not None:
             from taskinity_data.formats.csv.column_types.nullable import beyond_int64
@@ -306,10 +202,19 @@ def observe_slice(
 
 
 def observe_frame(
-    frame: pd.DataFrame, part: Slice, labels: Sequence[Hashable], options: CsvOptions
+    frame: pd.DataFrame,
+    part: Slice,
+    labels: Sequence[Hashable],
+    options: CsvOptions,
+    row_cache: RowCache | None,
 ) -> dict[Hashable, tuple[ColumnFacts, bool]]:
     """Return what `frame`, the parsed `part`, shows of each column: see `observe_slice`."""
     values = dict(frame.items())
+    if row_cache is not None and part.pieces and not has_lone_return(part.data):
+        # What others are depends on other slices.
+        plain = [label for label in row_cache.labels if is_plain(values[label], options)]
+        table = pa.table({str(label): to_array(values[label]) for label in plain})
+        row_cache.add(table, part.pieces)
     if options.dtype_backend is None:
         shown = {label: observe(values[label]) for label in labels}
     else:

@@ -19,6 +19,7 @@ from taskinity_data.formats.json.sample import NOTHING, freeze, infer_columns
 from taskinity_data.formats.json.types import named_types
 from taskinity_data.formats.reader import check_columns
 from taskinity_data.sources.read import map_files
+from taskinity_data.sources.row_cache import RowCache
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def open_records(
     filters: Any,
     schema: Any,
     options: Mapping[str, Any],
+    *,
+    caches_rows: bool = False,
 ) -> JsonReader:
     """Return the reader of a dataset of files whose records lie as `layout` describes.
 
@@ -53,6 +56,8 @@ def open_records(
         does not name is inferred. What either names need not be there.
     options : mapping
         ``encoding``, which must be UTF-8; of JSON Lines ``on_bad_lines``.
+    caches_rows : bool
+        Whether rows that are parsed for the schema are held for a run in this process.
 
     Raises
     ------
@@ -69,9 +74,9 @@ def open_records(
     named = named_types(schema)
     list(map_files(layout.find_start, files))
     is_complete = isinstance(schema, pa.Schema) and len(schema) > 0
-    sample = NOTHING
+    sample, cache = NOTHING, RowCache() if caches_rows else None
     if not is_complete:
-        sample = infer_columns(files, layout, scan=isinstance(schema, str))
+        sample = infer_columns(files, layout, scan=isinstance(schema, str), row_cache=cache)
     if not sample.types and not named:
         if sample.trouble:
             raise PlanError(f"{sample.trouble}; repair the file")
@@ -92,6 +97,7 @@ def open_records(
         is_open=is_complete or not sample.types.keys() <= set(names),
         filters=parse_filters(filters, all_columns.types),
         on_bad_lines=options.get("on_bad_lines") or "error",
+        row_cache=cache,
     )
 
 

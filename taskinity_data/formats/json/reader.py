@@ -5,10 +5,10 @@ Cuts, schema and parsers meet here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from taskinity_data.formats.json.sample import JsonSchema
     from taskinity_data.outcome import BadLines
     from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.row_cache import RowCache
 
 __all__ = ["JsonReader"]
 
@@ -55,6 +56,8 @@ class JsonReader(Reader):
     filters : Filters or None
     on_bad_lines : {"error", "skip", "quarantine"}
         What is done with a line that is not a JSON object.
+    row_cache : RowCache or None
+        Rows that were parsed for the schema, and need not be parsed again.
     """
 
     layout: RecordLayout
@@ -63,6 +66,7 @@ class JsonReader(Reader):
     is_open: bool
     filters: Filters | None = None
     on_bad_lines: str = "error"
+    row_cache: RowCache | None = field(default=None, compare=False, repr=False)
 
     @property
     def format(self) -> str:
@@ -137,10 +141,16 @@ class JsonReader(Reader):
         filtered_on = () if self.filters is None else self.filters.columns
         names = dict.fromkeys((*self.columns, *filtered_on))
         fields = select_fields(self.all_columns.types, tuple(names))
-        results = read_pieces(lambda piece: list(self._read_piece(piece, fields)), pieces)
-        tables, bad_lines = (
-            zip(*chain.from_iterable(results), strict=True) if any(results) else ((), ())
-        )
+        tables: Sequence[Any] = ()
+        bad_lines: Sequence[BadLines | None] = ()
+        if self.row_cache is not None:
+            strict = self.all_columns.strict & set(fields.names)
+            tables = [part.select(fields, strict) for part in self.row_cache.take(pieces)]
+        if not tables or None in tables:
+            results = read_pieces(lambda piece: list(self._read_piece(piece, fields)), pieces)
+            tables = ()
+            if any(results):
+                tables, bad_lines = zip(*chain.from_iterable(results), strict=True)
         table = pa.concat_tables([fields.empty_table(), *tables])
         bad = join_bad_lines(bad_lines)
         dropped = 0

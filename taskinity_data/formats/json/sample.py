@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from taskinity_data.formats.json.types import NamedType
     from taskinity_data.formats.sampling import Slices
     from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.row_cache import RowCache
 
 __all__ = ["NOTHING", "JsonSchema", "SampleSummary", "freeze", "infer_columns"]
 
@@ -105,7 +106,11 @@ class JsonSchema:
 
 
 def infer_columns(
-    files: Sequence[SourceFile], layout: RecordLayout, *, scan: bool
+    files: Sequence[SourceFile],
+    layout: RecordLayout,
+    *,
+    scan: bool,
+    row_cache: RowCache | None = None,
 ) -> SampleSummary:
     """Return what the records of `files` show.
 
@@ -115,6 +120,8 @@ def infer_columns(
     layout : RecordLayout
     scan : bool
         Read all, however much it is; see `plan_slices`.
+    row_cache : RowCache, optional
+        Gets the rows, if all are read.
 
     Notes
     -----
@@ -122,18 +129,23 @@ def infer_columns(
     """
     slices = plan_slices(sum(file.nbytes for file in files), len(files), scan=scan)
     sampled = files if slices.is_whole else spread(files)
-    pieces = (piece for file in sampled for piece in find_pieces(file, layout, slices))
+    if not slices.is_whole:
+        row_cache = None
+    in_grains = row_cache is not None
+    parts = (part for file in sampled for part in find_parts(file, layout, slices, in_grains))
 
-    def look(piece: Piece) -> tuple[Piece, SampleSummary]:
+    def look(grains: Sequence[Piece]) -> tuple[Piece, SampleSummary]:
+        start, stop = grains[0].start, grains[-1].stop
+        piece = Piece(grains[0].file, start, stop, stop - start)
         try:
-            return piece, look_at(layout.read_lines(piece), piece)
+            return piece, look_at(layout.read_lines(piece), piece, grains, row_cache)
         except BadArray as error:
             return piece, SampleSummary(
                 {}, frozenset(), 0, where_of(piece, error.offset) + error.why
             )
 
     total = NOTHING
-    for piece, summary in map_ahead(look, pieces):
+    for piece, summary in map_ahead(look, parts):
         joined = total | summary
         if joined.clashing() - total.clashing() - summary.clashing():
             # The types of two slices clash: find the record that shows it.
@@ -142,7 +154,9 @@ def infer_columns(
     return total
 
 
-def find_pieces(file: SourceFile, layout: RecordLayout, slices: Slices) -> Iterator[Piece]:
+def find_parts(
+    file: SourceFile, layout: RecordLayout, slices: Slices, in_grains: bool
+) -> Iterator[list[Piece]]:
     """Yield the parts of a file to look at: see `find_ranges`."""
     start, stop = layout.find_start(file), file.nbytes
 
@@ -158,22 +172,37 @@ def find_pieces(file: SourceFile, layout: RecordLayout, slices: Slices) -> Itera
         lambda nbytes: cut_records(layout.find_ends(file, start, stop), start, stop, nbytes),
         None if layout.is_array else trim,
         slices,
+        in_grains=in_grains,
     )
-    return (Piece(file, begin, end, end - begin) for begin, end in ranges)
+    for parts in ranges:
+        yield [Piece(file, x.start, x.stop, x.stop - x.start, x.rows) for x in parts]
 
 
 def where_of(piece: Piece, offset: int) -> str:
     return f"{piece.path} (byte {piece.start + offset:,}): "
 
 
-def look_at(text: bytes, piece: Piece) -> SampleSummary:
+def look_at(
+    text: bytes, piece: Piece, grains: Sequence[Piece] = (), row_cache: RowCache | None = None
+) -> SampleSummary:
     """Return what the lines of `text`, those of `piece`, show."""
     table = infer_fast(text)
     if table is None:
         return look_closely(text, piece)
+    if row_cache is not None:
+        row_cache.add(select_flat(table), grains)
     nulls = frozenset(name for name in table.schema.names if table[name].null_count)
     types = {field.name: plain(field.type) for field in table.schema}
     return SampleSummary(types, nulls, table.num_rows, where=where_of(piece, 0))
+
+
+def select_flat(table: pa.Table) -> pa.Table:
+    """Return the columns whose values have types of JSON, without those of times and the nested."""
+    fields = [field for field in table.schema if field.type == pa.string()]
+    fields += [field for field in table.schema if plain(field.type) == field.type]
+    flat = [field for field in fields if not pat.is_nested(field.type)]
+    schema = pa.schema([(field.name, plain(field.type)) for field in flat])
+    return table.select(schema.names).cast(schema)
 
 
 def plain(type_: pa.DataType) -> pa.DataType:

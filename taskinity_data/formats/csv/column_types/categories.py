@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.columns import to_frame
-from taskinity_data.formats.csv.sample import iter_texts, nbytes_of
+from taskinity_data.formats.csv.records.texts import nbytes_of
+from taskinity_data.formats.csv.sample import iter_texts
 from taskinity_data.formats.reader import Misfit
 from taskinity_data.formats.sampling import SCAN_NBYTES, plan_slices
 from taskinity_data.formats.schema import Column, dtype_of_kind
