@@ -14,6 +14,7 @@ from taskinity_data.chunks.sizing import Learner
 from taskinity_data.errors import FlowFailed
 from taskinity_data.execution.open_fan_out import PieceOptions, open_fan_out
 from taskinity_data.execution.run_account import EndedItems, ItemColumns
+from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.schedulers.restarts import add_lost
 from taskinity_data.execution.worker import run_item as run_item_module
 from taskinity_data.execution.worker.job import Item, Job, Step
@@ -229,7 +230,7 @@ def test_items_of_a_list_are_made_when_they_are_handed_out():
     numbers, job = list(range(10_000)), Job("Work", ((Step("Work", double),),))
     stage = SimpleNamespace(width="*", tasks=(), members=())
     tracemalloc.start()
-    fan_out = open_fan_out(stage, job, numbers, PieceOptions(), None)
+    fan_out = open_fan_out(stage, job, numbers, PieceOptions(), SynchronousStrategy())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 * len(numbers)
