@@ -57,6 +57,11 @@ def test_the_tree_shows_every_folder_down_to_the_second_level():
     assert drawn == {path for path in there if path.count("/") < 2}
 
 
+def test_no_data_lies_beside_the_package():
+    strays = [path.name for path in ROOT.iterdir() if path.suffix in {".csv", ".parquet"}]
+    assert strays == []
+
+
 def test_no_folder_has_more_files_than_a_reader_takes_in():
     for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
         files = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]

@@ -78,7 +78,7 @@ def redrive(
 
 
 def _bind_to_first(flow: Flow, run_id: str, files: Sequence[str]) -> Flow:
-    """Return `flow` with the functions of the first file that has all, by import if need be."""
+    """Return `flow` with the functions of the first file that defines or imports all of them."""
     from taskinity_data.cli.loading import import_file
 
     errors: list[TaskinityDataError] = []
