@@ -105,7 +105,7 @@ class Chunk:
                 f"\0{piece.start}\0{piece.stop}".encode("utf-8", "surrogateescape")
             )
             if piece.file.unpacked is not None:
-                digest.update(f"\0unpacked {piece.file.unpacked.codec}".encode())
+                digest.update(f"\0unpacked {tuple(piece.file.unpacked.conversion)}".encode())
         return digest.hexdigest()
 
     def read(self, as_: str = "pandas") -> Any:

@@ -15,7 +15,7 @@ from taskinity_data.chunks.plan_limits import UNREADABLE, as_failure, refuse_fai
 from taskinity_data.data_kinds import is_in_memory
 from taskinity_data.errors import PlanError, hides_frames
 from taskinity_data.formats.detect import (
-    detect_codecs,
+    detect_conversions,
     detect_format,
     implied_options,
     peek_files,
@@ -24,7 +24,7 @@ from taskinity_data.formats.registry import check_file, open_files, refuse_optio
 from taskinity_data.machine import count_cores
 from taskinity_data.redact import hides_secrets
 from taskinity_data.sources.changed import explain_change
-from taskinity_data.sources.codecs import Compression
+from taskinity_data.sources.codecs import parse_compression
 from taskinity_data.sources.find import find_files
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def open_dataset(
         JSON Lines: ``on_bad_lines`` too. Parquet: those of `pyarrow.parquet.read_table` that
         choose types (``coerce_int96_timestamp_unit``, ``read_dictionary``, ``binary_type``,
         ``list_type``, ``arrow_extensions_enabled``). Other formats have none. CSV and JSON also
-        have ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), a
-        codec, or ``{"method": ..., "max_nbytes": ...}`` with a limit for the decompressed size.
+        have ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), or a
+        codec.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def open_source(source: Any, options: Mapping[str, Any], *, caches_rows: bool = 
 
         file, table_reader = open_memory(source, columns, filters)
         return Dataset((file,), table_reader, size)
-    compression = Compression.parse(options.pop("compression", "infer"))
+    compression = parse_compression(options.pop("compression", "infer"))
     files = find_files(source, storage_options)
     hive: tuple[HiveColumn, ...] = ()
     if files[0].hive:
@@ -174,7 +174,7 @@ class _Opening(NamedTuple):
     columns: Sequence[str] | None
     filters: Any
     schema: Any
-    compression: Compression
+    compression: str | None
     options: dict[str, Any]
     caches_rows: bool
 
@@ -214,16 +214,20 @@ def _open(
 
 
 def _unpack(files: Sequence[SourceFile], how: _Opening) -> tuple[tuple[SourceFile, ...], str]:
-    """Return `files`, compressed ones with their text, and the format of all."""
-    method = how.compression.method
-    ends = peek_files(files, how.format, method)
-    codecs = detect_codecs(files, ends, method, how.format)
-    if any(codecs):
+    """Return `files`, those that are converted with their text, and the format of all."""
+    ends = peek_files(files, how.format, how.compression)
+    conversions = detect_conversions(files, ends, how.compression, how.format, how.options)
+    if any(conversions):
         from taskinity_data.sources.compression.unpack import unpack_files
 
-        files = unpack_files(files, codecs, how.compression.max_nbytes)
+        files = unpack_files(files, conversions)
         ends = peek_files(files)
-    return tuple(files), detect_format(files, how.format, how.options, ends)
+    format_ = detect_format(files, how.format, how.options, ends)
+    if format_ == "json":
+        from taskinity_data.sources.compression.unpack import unpack_arrays
+
+        files = unpack_arrays(files)
+    return tuple(files), format_
 
 
 def _find_failures(

@@ -262,10 +262,10 @@ def describe_files(
 
 
 def describe_unpacked(files: Sequence[SourceFile]) -> str:
-    """Return text to follow the bytes of `files`: the codecs and the compressed size, if any."""
-    packed = {file: file.unpacked.codec for file in files if file.unpacked is not None}
+    """Return text to follow the bytes of `files`: what they were converted from, if anything."""
+    packed = {file: str(file.unpacked.conversion) for file in files if file.unpacked is not None}
     if not packed:
         return ""
     nbytes = sum(file.fingerprint.nbytes for file in packed)
     codecs = ", ".join(sorted(set(packed.values())))
-    return f", decompressed from {format_nbytes(nbytes)} of {codecs}; offsets are in the text"
+    return f", converted from {format_nbytes(nbytes)} of {codecs}; offsets are in the text"

@@ -1,4 +1,4 @@
-"""How names of tasks and of functions correspond, and which look like typing errors."""
+"""How names of tasks and of functions correspond."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import lru_cache
 
 __all__ = [
     "is_name",
-    "is_slip",
     "split_number",
     "to_camel",
     "to_snake",
@@ -63,34 +62,3 @@ def split_number(name: str) -> tuple[str, int] | None:
     """
     match = _NUMBERED.fullmatch(name)
     return (match["base"], int(match["number"])) if match and len(match["number"]) < 7 else None
-
-
-_SHORTEST = 5
-"""Shorter names are one letter apart too often by right: Load and Lead."""
-
-
-def is_slip(name: str, other: str) -> bool:
-    """Return whether `name` is `other` with one letter missing, doubled, wrong or exchanged, or in
-    another case. A digit, or the last letter being another, makes it a name of its own.
-
-    >>> is_slip("ProcesChunk", "ProcessChunk"), is_slip("Chunk1", "Chunk2")
-    (True, False)
-    """
-    if name == other:
-        return False
-    if name.lower() == other.lower():
-        return True
-    short, long = sorted((name, other), key=len)
-    if len(short) < _SHORTEST or len(long) - len(short) > 1:
-        return False
-    start = 0
-    while start < len(short) and short[start] == long[start]:
-        start += 1
-    if len(short) < len(long):
-        return short[start:] == long[start + 1 :] and not long[start].isdecimal()
-    left, right = name[start:], other[start:]
-    if left[0].isdecimal() or right[0].isdecimal():
-        return False
-    if left[:2] == right[1::-1] and left[2:] == right[2:] and len(left) > 1:
-        return True
-    return len(left) > 1 and left[1:] == right[1:]

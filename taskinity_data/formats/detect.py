@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SourceNotFound
 from taskinity_data.formats.registry import FORMATS, format_of_suffix
-from taskinity_data.sources.codecs import codec_of, find_codec, inner_name, unpack_line
+from taskinity_data.sources.codecs import (
+    Conversion,
+    codec_of,
+    find_codec,
+    inner_name,
+    unpack_line,
+)
 from taskinity_data.sources.read import local_path, map_files
 from taskinity_data.wording import suggest
 
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
 
 __all__ = [
-    "Ends", "detect_codecs", "detect_format", "implied_options", "peek_files",
+    "Ends", "detect_conversions", "detect_format", "implied_options", "peek_files",
     "refuse_parquet",
 ]  # fmt: skip
 
@@ -51,7 +57,7 @@ def peek_files(
     files : sequence of SourceFile
     format_ : one of `FORMATS`, or None
         The user's option.
-    method : see `Compression`
+    method : see `parse_compression`
 
     Notes
     -----
@@ -62,7 +68,7 @@ def peek_files(
 
     def peek(file: SourceFile) -> Ends:
         may_be_believed = is_open and file.store is not None and file.nbytes > 0
-        if may_be_believed and not file.archive and _name_format(file, format_) == "parquet":
+        if may_be_believed and _name_format(file, format_) == "parquet":
             return None
         return _peek(file)
 
@@ -72,41 +78,61 @@ def peek_files(
 def refuse_parquet(file: SourceFile, format_: str | None = None) -> None:
     """Raise `PlanError` with what `file`, which has no Parquet mark at its end, is instead."""
     ends = [_peek(file)]
-    detect_codecs([file], ends, "infer", format_)
+    detect_conversions([file], ends, "infer", format_, {})
     detect_format([file], format_, {}, ends)
 
 
-def detect_codecs(
+def detect_conversions(
     files: Sequence[SourceFile],
     ends: Sequence[Ends],
     method: str | None,
     format_: str | None,
-) -> list[str | None]:
-    """Return the codec that each of `files` is to be unpacked with; None: it is read as it is.
+    options: Mapping[str, Any],
+) -> list[Conversion | None]:
+    """Return how the text of each of `files` is made of it; None: it is read as it is.
 
     Parameters
     ----------
     files : sequence of SourceFile
     ends : what `peek_files` gives of them
-    method : see `Compression`
+    method : see `parse_compression`
     format_ : one of `FORMATS`, or None
         The user's option.
+    options : mapping
+        Reader options, of which `encoding` is that of CSV.
 
     Raises
     ------
     PlanError
-        Name or `method` belie the content; a format that is not read compressed.
+        Name or `method` belie the content; a format that is not read compressed; an unknown
+        encoding.
     """
-    codecs = []
+    conversions: list[Conversion | None] = []
     for file, both in zip(files, ends, strict=True):
         head = both[0] if both else b""
-        codec = "zip" if file.archive else find_codec(file.path, head, method)
+        codec = find_codec(file.path, head, method)
         if codec is not None:
             inner = _name_format(file, format_)
             if inner is not None and not FORMATS[inner].is_text:
                 raise _refuse_packed(file.path, codec, inner)
-        codecs.append(codec)
-    return codecs
+        encoding = _find_encoding(file, both, format_, options)
+        is_plain = codec is None and encoding is None
+        conversions.append(None if is_plain else Conversion(codec, *(encoding or ())))
+    return conversions
+
+
+def _find_encoding(
+    file: SourceFile, ends: Ends, format_: str | None, options: Mapping[str, Any]
+) -> tuple[str, str] | None:
+    """Return the encoding of a file of CSV that can't be read as it is, and how errors are met."""
+    is_csv = _name_format(file, format_) in (None, "csv") and ends and _content(*ends) is None
+    if options.get("encoding") is None or not is_csv:
+        return None
+    from taskinity_data.formats.csv import encodings
+
+    encoding = encodings.parse_encoding(options["encoding"])
+    errors = encodings.parse_encoding_errors(options.get("encoding_errors"), encoding)
+    return (encoding, errors) if encodings.needs_conversion(encoding) else None
 
 
 def _refuse_packed(path: str, codec: str, format_: str) -> PlanError:
@@ -130,8 +156,7 @@ def detect_format(
     format_ : one of `FORMATS`, or None
         The user's option; None: found from suffix and content.
     options : mapping
-        Reader options: an `encoding` whose texts hold zero bytes is not taken for binary; where
-        neither suffix nor content tells a format, a separator means CSV.
+        Reader options: where neither suffix nor content tells a format, a separator means CSV.
     ends : what `peek_files` gives of them, where that is known
 
     Raises
@@ -149,17 +174,13 @@ def detect_format(
             f"format={format_!r}: this version reads {', '.join(FORMATS)}."
             f"{suggest(str(format_), FORMATS)}"
         )
-    encoding = str(options.get("encoding") or "utf-8").lower().replace("_", "-")
-    is_wide = encoding.startswith(("utf-16", "utf16", "utf-32", "utf32"))
     implied = "csv" if {"sep", "delimiter"} & set(options) else None
     first, detected = files[0], ""
     is_empty = not any(file.nbytes for file in files)
     for file, both in zip(files, ends or map_files(_peek, files), strict=True):
         if not file.nbytes and not is_empty and _name_format(file, format_) == "jsonl":
             both = b"\n", b"\n"  # no line, so no row; alone it may be a failed copy
-        format_here = (
-            "parquet" if both is None else _detect(file, format_, implied, *both, is_wide=is_wide)
-        )
+        format_here = "parquet" if both is None else _detect(file, format_, implied, *both)
         if detected and format_here != detected:
             raise PlanError(
                 f"{file.path} is {format_here} but {first.path} is {detected}: a dataset has one "
@@ -170,7 +191,13 @@ def detect_format(
 
 
 def implied_options(files: Sequence[SourceFile], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `options`, with the tab as separator if all suffixes mean it and none is given."""
+    """Return `options` as they are for `files`: without an encoding that was converted.
+
+    And with the tab as separator if all suffixes mean it and none is given.
+    """
+    unpacked = [file.unpacked for file in files if file.unpacked is not None]
+    if any(text.conversion.encoding is not None for text in unpacked):
+        options = {**options, "encoding": None, "encoding_errors": None}
     is_tabs = all(_suffix(file) in _TABS for file in files)
     if is_tabs and not {"sep", "delimiter"} & set(options):
         return {**options, "sep": "\t"}
@@ -183,7 +210,7 @@ def _name_format(file: SourceFile, format_: str | None) -> str | None:
 
 def _suffix(file: SourceFile) -> str:
     """Return the suffix that shows the format, in lower case."""
-    path = file.path.partition("?hidden=")[0] if file.archive is None else file.name
+    path = file.path.partition("?hidden=")[0]
     inner = inner_name(path) if file.unpacked is None else file.unpacked.inner
     return os.path.splitext(inner)[1].lower()  # noqa: PTH122 - a path object takes 20 times as long
 
@@ -194,8 +221,6 @@ def _detect(
     implied: str | None,
     head: bytes,
     tail: bytes,
-    *,
-    is_wide: bool,
 ) -> str:
     path = file.path
     suffix = _suffix(file)
@@ -227,10 +252,10 @@ def _detect(
         )
     if FORMATS[detected].is_text:
         # CSV may hold any character; but the user must name the format then.
-        if not is_wide and format_ != "csv" and not is_text:
+        if format_ != "csv" and not is_text:
             raise PlanError(f"{path}: {_no_text(detected, head)}")
     elif file.unpacked is not None:
-        raise _refuse_packed(path, file.unpacked.codec, detected)
+        raise _refuse_packed(path, str(file.unpacked.conversion), detected)
     elif detected == "parquet":
         _check_parquet(path, head, tail)
     elif not head.startswith(FORMATS[detected].marks):
@@ -301,8 +326,6 @@ def _is_text(head: bytes) -> bool:
 
 
 def _peek(file: SourceFile) -> tuple[bytes, bytes]:
-    if file.archive is not None and file.unpacked is None:
-        return b"", b""
     local = local_path(file)
     if local is None and file.store is not None:
         ranges = [(0, min(_HEAD_NBYTES, file.nbytes)), (max(0, file.nbytes - 4), file.nbytes)]

@@ -40,15 +40,14 @@ class FileFormat(NamedTuple):
         Below ``taskinity_data.formats``.
     opener : str
         ``opener(files, columns, filters, schema, options)`` of the module gives a reader; of a
-        format of tables hive columns come before the options.
+        format of tables hive columns come before the options. ``check_file(file, options)`` of it
+        raises what is wrong with one file.
     suffixes : tuple of str
     marks : tuple of bytes
         How its files may begin; none for text. Text may be compressed, and its hive columns are
         added to the reader.
     takes_options : bool
         Whether it has reader options.
-    checker : str
-        ``checker(file, options)`` of the module raises what is wrong with one file.
     """
 
     title: str
@@ -57,7 +56,6 @@ class FileFormat(NamedTuple):
     suffixes: tuple[str, ...]
     marks: tuple[bytes, ...] = ()
     takes_options: bool = True
-    checker: str = "check_file"
 
     @property
     def is_text(self) -> bool:
@@ -71,10 +69,8 @@ class FileFormat(NamedTuple):
 
 FORMATS = {
     "csv": FileFormat("CSV", "csv.open", "open_csv", (".csv", ".tsv", ".tab")),
-    "jsonl": FileFormat(
-        "JSON Lines", "json.open", "open_lines", (".jsonl", ".ndjson"), checker="check_lines"
-    ),
-    "json": FileFormat("JSON", "json.open", "open_array", (".json",), checker="check_array"),
+    "jsonl": FileFormat("JSON Lines", "json.open", "open_lines", (".jsonl", ".ndjson")),
+    "json": FileFormat("JSON", "json.open", "open_array", (".json",)),
     "parquet": FileFormat(
         "Parquet", "parquet.reader", "open_parquet", (".parquet", ".pq"), (b"PAR1", b"PARE")
     ),
@@ -104,8 +100,7 @@ def check_file(format_: str, file: SourceFile, options: Mapping[str, Any]) -> No
     ------
     PlanError, ReadError
     """
-    format_record = FORMATS[format_]
-    getattr(format_record.load(), format_record.checker)(file, options)
+    FORMATS[format_].load().check_file(file, options)
 
 
 def open_files(

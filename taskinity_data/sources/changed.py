@@ -40,7 +40,7 @@ def check_after(pieces: Sequence[Piece]) -> None:
     receive one request a chunk, after it is read. No request is made for an object whose rows the
     plan rules out altogether: its footer was read when it was planned.
     """
-    _check(_find_files([piece for piece in pieces if piece.nbytes or _source(piece).store is None]))
+    _check(_find_files([piece for piece in pieces if piece.nbytes or piece.file.store is None]))
 
 
 def refuse_changed(pieces: Sequence[Piece], error: ReadError | OSError) -> None:
@@ -74,7 +74,7 @@ def explain_change(file: SourceFile, start: int = 0) -> Iterator[None]:
         if isinstance(error, ReadError) and error.has_timed_out:
             raise
         try:
-            (file.archive or file).check(start)
+            file.check(start)
         except SourceChanged as change:
             raise change from error
         except ReadError:
@@ -82,16 +82,11 @@ def explain_change(file: SourceFile, start: int = 0) -> Iterator[None]:
         raise
 
 
-def _source(piece: Piece) -> SourceFile:
-    """Return the file whose fingerprint was planned: the archive of a member."""
-    return piece.file if piece.file.archive is None else piece.file.archive
-
-
 def _find_files(pieces: Sequence[Piece]) -> dict[SourceFile, int]:
     """Return the files that `pieces` lie in, each with where its first piece begins."""
     starts: dict[SourceFile, int] = {}
     for piece in pieces:
-        starts.setdefault(_source(piece), piece.start)
+        starts.setdefault(piece.file, piece.start)
     return starts
 
 
@@ -111,7 +106,7 @@ def mark_cut(first: SourceFile, start: int, last: SourceFile, stop: int, unit: s
     If `unit` is rows, those are the ends of its files: their footers record where row groups lie.
     """
     for file in (first, last):
-        if file.store is not None or file.unpacked is not None or file.archive is not None:
+        if file.store is not None or file.unpacked is not None:
             return None
     if unit == "rows":
         head, tail = (_last_block(file, 0, file.nbytes) for file in (first, last))

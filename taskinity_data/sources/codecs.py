@@ -6,17 +6,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from taskinity_data.errors import PlanError, SettingsError
-from taskinity_data.policy import parse_nbytes
+from taskinity_data.errors import PlanError
 from taskinity_data.wording import suggest
 
 __all__ = [
     "CODECS",
     "BadStream",
-    "Compression",
+    "BadText",
+    "Conversion",
     "codec_of",
     "find_codec",
     "inner_name",
+    "parse_compression",
     "unpack_line",
 ]
 
@@ -56,46 +57,42 @@ _MAGIC = {
 }
 
 
-class Compression(NamedTuple):
-    """The `compression=` of the user, with the meaning that it has in `pandas.read_csv`.
+class Conversion(NamedTuple):
+    """How the text that is read is made of a file.
 
     Attributes
     ----------
-    method : str or None
-        ``"infer"``: found from suffix and content; one of `CODECS`: every file is that; None: no
-        file is compressed, whatever its name.
-    max_nbytes : int or None
-        What one file may unpack to; None: see `scratch_writer`.
+    codec : str or None
+        What it is compressed with.
+    encoding, errors : str or None, str
+        The encoding that UTF-8 is made of, and what is done with bytes that are no text in it.
+    is_array : bool
+        Lines are made of the elements of a JSON array.
     """
 
-    method: str | None = "infer"
-    max_nbytes: int | None = None
+    codec: str | None = None
+    encoding: str | None = None
+    errors: str = "strict"
+    is_array: bool = False
 
-    @classmethod
-    def parse(cls, value: Any) -> Compression:
-        """From ``"infer"``, a codec's name, None, or a dict with ``method`` and ``max_nbytes``.
-
-        Raises
-        ------
-        PlanError
-            Another value, or another key.
-        """
-        if not isinstance(value, Mapping):
-            return cls(_check_method(value))
-        unknown = [key for key in value if key not in ("method", "max_nbytes")]
-        if unknown:
-            raise PlanError(
-                f"compression: {unknown[0]!r} means nothing here; the keys are method, max_nbytes"
-            )
-        limit = value.get("max_nbytes")
-        try:
-            max_nbytes = None if limit is None else parse_nbytes(limit)
-        except SettingsError as error:
-            raise PlanError(f"compression: max_nbytes={error}") from error
-        return cls(_check_method(value.get("method", "infer")), max_nbytes)
+    def __str__(self) -> str:
+        steps = (self.codec, self.encoding, "a JSON array" if self.is_array else None)
+        return " of ".join(filter(None, steps))
 
 
-def _check_method(method: Any) -> str | None:
+def parse_compression(method: Any) -> str | None:
+    """Return the `compression=` of the user, with the meaning that it has in `pandas.read_csv`.
+
+    ``"infer"``: found from suffix and content; one of `CODECS`: every file is that; None: no file
+    is compressed, whatever its name.
+
+    Raises
+    ------
+    PlanError
+        Another value.
+    """
+    if isinstance(method, Mapping) and set(method) == {"method"}:
+        method = method["method"]
     if method is None or method in ("infer", *CODECS):
         return method  # type: ignore[no-any-return]  # one of these texts
     if method == "tar":
@@ -140,7 +137,7 @@ def find_codec(path: str, head: bytes, method: str | None) -> str | None:
         As it is shown, its last suffix that of the file.
     head : bytes
         Its first bytes, 512 of them or more.
-    method : see `Compression`
+    method : see `parse_compression`
 
     Raises
     ------
@@ -192,3 +189,7 @@ class BadStream(Exception):  # noqa: N818 - never leaves `unpack`, which makes a
 
     def __str__(self) -> str:
         return self.why
+
+
+class BadText(BadStream):
+    """What is no text of the kind that was expected: `why`, and at which byte of the text."""

@@ -46,8 +46,7 @@ class SourceFile:
     `path` is absolute, or a URL without its secrets; `hive` the (key, value) pairs of its
     directories, as texts. Where it lies in a `store`, `name` is what that calls it, secrets and
     all. Of a compressed file the fingerprint is its own, and `unpacked` is where its text lies:
-    `nbytes` and all places count bytes of that. Of a member of an `archive`, `name` is its name
-    there, and the fingerprint that of the archive. `failure` is why it can't be opened.
+    `nbytes` and all places count bytes of that. `failure` is why it can't be opened.
     """
 
     path: str
@@ -56,7 +55,6 @@ class SourceFile:
     store: Store | None = None
     name: str = field(default="", repr=False)
     unpacked: Unpacked | None = None
-    archive: SourceFile | None = None
     failure: PlanError | ReadError | None = field(default=None, compare=False)
 
     @property
@@ -66,9 +64,7 @@ class SourceFile:
 
     def check(self, start: int) -> None:
         """Raise `SourceChanged` where it is no longer the file that was planned."""
-        if self.archive is not None:
-            self.archive.check(start)
-        elif self.store is None:
+        if self.store is None:
             self.fingerprint.check(self.path, start)
         else:
             self.store.check(self.name, self.path, self.fingerprint, start)

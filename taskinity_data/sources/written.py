@@ -207,13 +207,13 @@ def _text_keys(base: str, file: SourceFile) -> frozenset[str]:
 
     name = f"{base}/{MANIFEST}"
     manifest: dict[str, Any] | None = None
-    if file.archive is None and file.store is not None:
+    if file.store is not None:
         try:
             infos = {name: file.store.look_up(name, file.store.show(name))}
         except (SourceNotFound, PlanError):
             return frozenset()
         manifest = _read(file.store, name, infos)
-    elif file.archive is None:
+    else:
         try:
             with open(name, "rb") as opened:
                 manifest = _understand(opened.read(), name)

@@ -18,7 +18,6 @@ from taskinity_data.flow.diagram import draw as diagram
 from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.flow.model import Task, find_cycle, sort_names
-from taskinity_data.flow.naming import is_slip
 from taskinity_data.policy import Policy
 
 A, B, C = Task("A"), Task("B"), Task("C")
@@ -154,24 +153,3 @@ def test_an_order_exists_exactly_where_there_is_no_circle(pairs: list[tuple[int,
         assert set(pairwise(circle)) <= set(edges)
     place = {name: index for index, name in enumerate(ordered)}
     assert all(place[a] < place[b] for a, b in edges if a in place and b in place)
-
-
-@pytest.mark.parametrize(
-    ("name", "other", "slip"),
-    [
-        ("ProcesChunk", "ProcessChunk", True),
-        ("ProcessChunks", "ProcessChunk", True),
-        ("PorcessChunk", "ProcessChunk", True),
-        ("PracessChunk", "ProcessChunk", True),
-        ("processchunk", "ProcessChunk", True),
-        ("ProcessChunk", "ProcessChunk", False),
-        ("ProcessChunk1", "ProcessChunk2", False),
-        ("ProcessChunk1", "ProcessChunk", False),
-        ("StageA", "StageB", False),
-        ("Load", "Lead", False),
-        ("LoadLeft", "LoadRight", False),
-    ],
-)
-def test_a_slip_is_one_letter_and_no_number(name: str, other: str, slip: bool) -> None:
-    assert is_slip(name, other) is slip
-    assert is_slip(other, name) is slip

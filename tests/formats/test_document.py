@@ -137,10 +137,12 @@ CLAIMS = read_claims()
 
 
 def test_every_format_is_in_the_document():
-    assert list(CLAIMS) == [(name, place) for name in FORMATS for place in (HERE, THERE)]
+    # Arrays are converted to lines here, wherever they lie.
+    places = {name: (HERE,) if name == "json" else (HERE, THERE) for name in FORMATS}
+    assert list(CLAIMS) == [(name, place) for name in FORMATS for place in places[name]]
 
 
-@pytest.mark.parametrize("format_", WRITE)
+@pytest.mark.parametrize("format_", [one for one in WRITE if one != "json"])
 def test_claims_of_stores_are_true(files, counted, format_):
     whole = (files / f"a.{format_}").stat().st_size
     check(f"counted://a.{format_}", whole, CLAIMS[format_, THERE], count_there)

@@ -105,7 +105,7 @@ def test_a_list_may_hold_globs_and_directories(tmp_path):
         ([3], "3 in the list is not a path"),
         ("nowhere://bucket/a.csv", "fsspec has no protocol 'nowhere'"),
         ("tar://a.csv::memory://a.tar", "unpack or copy the file first"),
-        ("zip://a.csv", "names no archive"),
+        ("zip://a.csv::a.zip", "unpack or copy the file first"),
         ("simplecache::memory://a.csv", "unpack or copy the file first"),
         ("https://example.org/*.csv", "a web server lists no files"),
         ("file://elsewhere/a.csv", "files of this machine"),
@@ -253,7 +253,6 @@ def test_binary_called_csv_is_refused_but_wide_encodings_are_not(tmp_path):
     assert "binary file" in refusal(path)
     path.write_bytes("a,b\n1,2\n".encode("utf-16"))
     assert "encoding='utf-16'" in refusal(path)
-    assert detect(path, encoding="utf_16") == "csv"
 
 
 @pytest.mark.parametrize(

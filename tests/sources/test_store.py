@@ -535,7 +535,7 @@ def test_a_server_that_does_not_answer_is_said(serve, folder):
         open_dataset(f"http://127.0.0.1:{port}/a.csv")
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.parquet", "a.arrow", "a.orc"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.arrow", "a.orc"])
 @pytest.mark.parametrize("how", [{"cut_at": 100}, {"drop": 7}, {"status": 503}])
 def test_a_broken_answer_is_an_error_with_the_place(folder, serve, name, how):
     pytest.importorskip("aiohttp")

@@ -10,6 +10,8 @@ from pandas.testing import assert_frame_equal
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.csv.open import open_csv
+from taskinity_data.formats.detect import detect_conversions, implied_options, peek_files
+from taskinity_data.sources.compression.unpack import unpack_files
 from taskinity_data.sources.file import SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
@@ -40,9 +42,17 @@ def chunks_of(reader, files, nbytes):
     return [Chunk(reader, (piece,), index) for index, piece in enumerate(pieces)]
 
 
+def as_text(files, options):
+    """The files and options with which `open_csv` is called: in UTF-8, or one byte a character."""
+    conversions = detect_conversions(files, peek_files(files, "csv"), "infer", "csv", options)
+    files = unpack_files(files, conversions)
+    return files, implied_options(files, options)
+
+
 def in_chunks(file, nbytes, options, as_="pandas", **keywords):
     """The chunks' rows put together, or the refusal."""
     try:
+        (file,), options = as_text([file], options)
         reader = open_csv(
             [file],
             keywords.get("columns"),

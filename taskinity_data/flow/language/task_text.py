@@ -12,7 +12,7 @@ from taskinity_data.flow.keywords import KEYWORDS, make_policy
 from taskinity_data.flow.language.lexer import Mistake
 from taskinity_data.flow.language.writer import unquote
 from taskinity_data.flow.model import Task, Width, explain_fallback, find_cycle
-from taskinity_data.flow.naming import is_name, is_slip, to_snake
+from taskinity_data.flow.naming import is_name, to_snake
 from taskinity_data.policy import Policy
 from taskinity_data.wording import suggest
 
@@ -72,7 +72,7 @@ def check_graph(
     edges: Mapping[tuple[str, str], tuple[int, int]],
     problems: Problems,
 ) -> None:
-    """Report cycles, tasks without an edge, and names that look like misspelt others.
+    """Report cycles, and tasks without an edge.
 
     `edges` holds the line and column of each.
     """
@@ -93,8 +93,6 @@ def check_graph(
             f"task {block.name} has no edge: expected one such as '{block.name} -> ...'.{hint}",
             len(block.name),
         )
-    if not alone:
-        _check_slips(unsaid, blocks, problems)
     circle = find_cycle(list(blocks), list(edges))
     if circle:
         closing = max(pairwise(circle), key=lambda edge: edges[edge])
@@ -105,22 +103,6 @@ def check_graph(
             f"these tasks wait for each other: {' -> '.join(circle)}",
             len(closing[1]),
         )
-
-
-def _check_slips(
-    unsaid: list[TaskText], blocks: Mapping[str, TaskText], problems: Problems
-) -> None:
-    for block in unsaid:
-        for other in blocks.values():
-            if other.has_header and is_slip(block.name, other.name):
-                problems.add(
-                    block.line,
-                    block.column,
-                    f"task {block.name} is only named here. Did you mean {other.name!r}? If not, "
-                    f"declare it: 'task {block.name}:'",
-                    len(block.name),
-                )
-                break
 
 
 def read_policy(key: Key) -> Policy:

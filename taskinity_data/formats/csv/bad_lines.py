@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.errors import ReadError
-from taskinity_data.formats.csv.encodings import mark_units, unit_nbytes
+from taskinity_data.formats.csv.encodings import is_utf8
 from taskinity_data.formats.csv.exact import parse_exact
 from taskinity_data.formats.csv.pandas_parser import TooManyFields
 from taskinity_data.formats.csv.records.blocks import open_source
 from taskinity_data.formats.csv.records.cuts import find_grains
-from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.scan import count_rows, scan_range
 from taskinity_data.formats.csv.records.state_machine import get_walker
 from taskinity_data.outcome import MAX_LINE_NBYTES, MAX_LINES, BadLine, BadLines, take_first
@@ -154,7 +153,6 @@ def find_bad_lines(
             path=piece.path,
             start=piece.start,
         )
-    codec, _ = codec_of(piece.file, options)
     raw = read_range(piece.file, piece.start, piece.stop)
     lines: list[BadLine] = []
     nbytes = 0
@@ -162,7 +160,7 @@ def find_bad_lines(
         start, stop = offsets[row] - piece.start, offsets[row + 1] - piece.start
         skipped = find_skipped(exact.dialect).match(text, starts[row], stops[row])
         if skipped is not None and skipped.end() > skipped.start():
-            start += behind_line_ends(raw[start:stop], len(LINE_END.findall(skipped[0])), codec)
+            start += behind_line_ends(raw[start:stop], len(LINE_END.findall(skipped[0])))
         nbytes += stop - start
         if len(lines) < MAX_LINES:
             line = BadLine(
@@ -171,7 +169,7 @@ def find_bad_lines(
                 stop=piece.start + stop,
                 row=row,
                 raw=raw[start : min(stop, start + MAX_LINE_NBYTES)],
-                encoding=codec,
+                encoding=options.encoding,
                 reason=f"expected {len(labels)} fields, saw {widths[row]}",
             )
             lines.append(line)
@@ -190,15 +188,12 @@ def places_in_file(
     piece: Piece, data: bytes, stops: Sequence[int], options: CsvOptions
 ) -> list[int]:
     """Return where records begin in the file, and where the last one ends."""
-    is_utf8 = options.encoding in {"utf-8", "utf-8-sig"} or (
-        data.isascii() and unit_nbytes(options.encoding) == 1
-    )
-    if is_utf8 and options.encoding_errors == "strict":
+    is_alike = is_utf8(options.encoding) or data.isascii()
+    if is_alike and options.encoding_errors == "strict":
         return [piece.start, *(piece.start + stop - 1 for stop in stops)]
-    unit = unit_nbytes(options.encoding)
-    with open_marks(piece.file, options) as read:
-        ends = find_record_ends(read, piece.start // unit, -(-piece.stop // unit), options.dialect)
-    return [piece.start, *(min(end * unit, piece.stop) for end in ends)]
+    with open_source(piece.file) as read:
+        ends = find_record_ends(read, piece.start, piece.stop, options.dialect)
+    return [piece.start, *ends]
 
 
 def find_record_ends(read: ReadInto, start: int, stop: int, dialect: Dialect) -> list[int]:
@@ -223,8 +218,6 @@ def find_skipped(dialect: Dialect) -> re.Pattern[bytes]:
     return re.compile(rb"(?:(?:%b)(?:\r\n|[\r\n]))*" % b"|".join(skipped) if skipped else b"")
 
 
-def behind_line_ends(raw: bytes, count: int, codec: str) -> int:
+def behind_line_ends(raw: bytes, count: int) -> int:
     r"""Return the offset behind so many ``\r`` and ``\n`` of `raw`."""
-    marks = mark_units(raw, codec)
-    ends = np.flatnonzero((marks == ord("\n")) | (marks == ord("\r"))) + 1
-    return int(ends[count - 1]) * unit_nbytes(codec)
+    return [line_end.end() for line_end in LINE_END.finditer(raw)][count - 1]

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
-import re
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.encodings import (
-    CHARACTERS,
-    find_wide_encoding,
-    mark_units,
-    to_utf8,
-    unit_nbytes,
-)
+from taskinity_data.formats.csv.encodings import find_wide_encoding, hint_encoding, to_utf8
 from taskinity_data.formats.csv.head_labels import (
     PARSE_ERRORS,
     bom_nbytes,
@@ -36,7 +26,6 @@ from taskinity_data.formats.csv.head_labels import (
 )
 from taskinity_data.formats.csv.records.cuts import find_grains, find_open_quote
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
-from taskinity_data.formats.csv.records.encoded import codec_of, is_plain
 from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.machine import count_cores, share_memory
 from taskinity_data.sources.caches import Cache
@@ -111,30 +100,25 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
     row. pandas parses it, so that its rules for blank lines, comments and quotes hold.
     """
     nbytes = HEAD_NBYTES
-    # A byte order mark may hide in the first bytes of encodings with longer characters.
-    is_decoded = options.encoding in CHARACTERS or not is_plain(options)
-    look = find_decoded_head if is_decoded else find_plain_head
     while True:
         with open_file(file) as opened:
             data = opened.read(nbytes)
             is_whole = not opened.read(1)
         if not data:
             raise PlanError(f"{file}: the file is empty (0 bytes): there are not even column names")
-        header = None if is_decoded else plain_header(data, options)
+        header = plain_header(data, options)
         cached = None if header is None else _CACHED.get((options.identity, header))
+        check_text(file, data, options, is_whole=is_whole)
         if cached is not None:
-            check_text(file, data, options, is_whole=is_whole)
             return cached
-        head = look(file, data, options, is_whole=is_whole)
+        head = find_head(file, data, options, is_whole=is_whole)
         if head is not None:
             if header is not None and head.data_start == len(header):
                 _CACHED.put((options.identity, header), head)
             return head
         nbytes = min(8 * nbytes, share_memory(count_cores()) // HEAD_GROWTH)
         if nbytes <= len(data):
-            opens = (
-                None if is_decoded else find_head_quote(data, bom_nbytes(data, options), options)
-            )
+            opens = find_head_quote(data, bom_nbytes(data, options), options)
             quote = "" if opens is None else f" (a quote opens at byte {opens:,})"
             raise PlanError(
                 f"{file}: header and first row have more than {len(data):,} bytes, too many for a "
@@ -143,44 +127,6 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
                 path=file.path,
                 start=0,
             )
-
-
-def find_plain_head(
-    file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool
-) -> Head | None:
-    """Return the head, or None where `data` is too short to tell."""
-    check_text(file, data, options, is_whole=is_whole)
-    return find_head(file, data, options, is_whole=is_whole)
-
-
-def find_decoded_head(
-    file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool
-) -> Head | None:
-    """Return the same where marks can't be looked for among the bytes: they are decoded first."""
-    codec, begin = codec_of(file, options)
-    decoder = codecs.getincrementaldecoder(codec)(options.encoding_errors)
-    try:
-        text = decoder.decode(data[begin:], final=is_whole)
-    except UnicodeDecodeError as error:
-        raise no_text(file, data, begin + error.start, options) from error
-    decoded = text.encode()
-    as_utf8 = replace(options, encoding="utf-8", encoding_errors="strict")
-    head = find_head(file, decoded, as_utf8, is_whole=is_whole)
-    if head is None:
-        return None
-    before = decoded[: head.data_start].decode()
-    lines = len(LINE_MARK.findall(before))
-    if head.data_start == len(decoded):
-        return head._replace(data_start=len(data))
-    if not lines:
-        return head._replace(data_start=begin + len(before.encode(codec)))
-    # An undecodable byte may be more than one character or none, but line ends are what they are.
-    marks = mark_units(data, codec)
-    ends = np.flatnonzero((marks == ord("\n")) | (marks == ord("\r"))) + 1
-    return head._replace(data_start=int(ends[lines - 1]) * unit_nbytes(codec))
-
-
-LINE_MARK = re.compile(r"[\r\n]")
 
 
 def check_text(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> None:
@@ -196,8 +142,6 @@ def check_text(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: 
 
 
 def no_text(file: SourceFile, data: bytes, at: int, options: CsvOptions) -> PlanError:
-    from taskinity_data.formats.csv.hints import hint_encoding
-
     hint = hint_encoding(data, at, options.encoding)
     return PlanError(f"{file}: byte {at} is not valid {options.encoding} text; {hint}")
 
@@ -239,14 +183,14 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
             if flat is not options:
                 check_first_row(file, data[data_start:end], frame.shape[1], options)
                 frame = parse_head(file, data[:end], options)
-            labels = check_labels(file, data, frame, options)
+            labels = check_labels(file, frame, options)
             check_width(file, data[:end], data_start, labels, options)
             return make_head(file, data_start, labels, data[:end], options)
     if not is_whole:
         return None
     if reason is not None and not is_header_only(data, options):
         raise no_head(file, data, options, reason)
-    labels = check_labels(file, data, parse_head(file, data, options), options)
+    labels = check_labels(file, parse_head(file, data, options), options)
     return make_head(file, data_start, labels, data, options)
 
 

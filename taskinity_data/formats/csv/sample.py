@@ -158,7 +158,7 @@ def observe_together(
         frame = parse_text(joined, all_labels, options)
         if all(is_plain(frame[label], options) for label in labels):
             pieces = tuple(piece for part in batch for piece in part.pieces)
-            part = Slice(joined, "utf-8", all_labels, batch[0].is_first, pieces)
+            part = Slice(joined, all_labels, batch[0].is_first, pieces)
             return observe_frame(frame, part, labels, options, row_cache)
     except (ValueError, OverflowError, pd.errors.ParserError, TooManyFields):
         pass

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from taskinity_data.errors import ReadError
-from taskinity_data.sources.read import open_unbuffered
+from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.sources.compression.json_array import BLANKS, BOM
+from taskinity_data.sources.read import open_file, open_unbuffered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,21 +20,15 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
 
 __all__ = [
-    "BLANKS",
-    "BLOCK_NBYTES",
-    "BOM",
     "JsonGrain",
     "Lines",
     "cut_records",
     "find_line_ends",
     "find_lines",
-    "read_blocks",
+    "find_start",
 ]
 
-BLANKS = b" \t\r\n"
-"""What JSON takes for white space; other blanks are no JSON."""
-
-BOM = b"\xef\xbb\xbf"
+HEAD_NBYTES = 4096
 BLOCK_NBYTES = 1 << 20
 NEWLINE = ord("\n")
 
@@ -63,6 +58,27 @@ class Lines(NamedTuple):
     first: Offsets
     last: Offsets
     ends: Offsets
+
+
+def find_start(file: SourceFile) -> int:
+    """Return the first byte of a file that may belong to a record: behind a byte order mark.
+
+    Raises
+    ------
+    PlanError
+        It is an array, and was not converted as one.
+    """
+    if file.unpacked is not None and file.unpacked.conversion.is_array:
+        return 0
+    with open_file(file) as opened:
+        head = opened.read(HEAD_NBYTES)
+    start = len(BOM) if head.startswith(BOM) else 0
+    if head[start:].lstrip(BLANKS).startswith(b"["):
+        raise PlanError(
+            f"{file}: this begins with [, which is not a line of JSON Lines; if it is an array of "
+            'records, give format="json"'
+        )
+    return start
 
 
 def read_blocks(

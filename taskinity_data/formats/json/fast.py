@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.json as paj
 import pyarrow.types as pat
 
-from taskinity_data.formats.json.array import Walk
 from taskinity_data.formats.json.cuts import find_lines
 from taskinity_data.formats.json.types import MAX_DEPTH
+from taskinity_data.sources.compression.json_array import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.filters import parse_filters
-from taskinity_data.formats.json.layout import ARRAY, LINES
+from taskinity_data.formats.json.cuts import find_start
 from taskinity_data.formats.json.reader import JsonReader
 from taskinity_data.formats.json.sample import NOTHING, freeze, infer_columns
 from taskinity_data.formats.json.types import named_types
@@ -25,14 +25,13 @@ from taskinity_data.wording import suggest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.formats.json.layout import RecordLayout
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["check_array", "check_lines", "open_array", "open_lines"]
+__all__ = ["check_file", "open_array", "open_lines"]
 
 
 def open_records(
-    layout: RecordLayout,
+    format_: str,
     files: Sequence[SourceFile],
     columns: Sequence[str] | None,
     filters: Any,
@@ -41,11 +40,12 @@ def open_records(
     *,
     caches_rows: bool = False,
 ) -> JsonReader:
-    """Return the reader of a dataset of files whose records lie as `layout` describes.
+    """Return the reader of a dataset of files of JSON Lines, which arrays were converted to.
 
     Parameters
     ----------
-    layout : RecordLayout
+    format_ : {"jsonl", "json"}
+        What the files were.
     files : sequence of SourceFile
         At least one; their rows follow one another.
     columns : sequence of str, or None for all
@@ -66,17 +66,16 @@ def open_records(
 
     Notes
     -----
-    Reads all up to 64 MB for the schema, else up to 256 kB of up to 300 files: of lines at head,
-    middle and tail, of an array at its head, as where elements begin elsewhere only a pass over all
-    before tells.
+    Reads all up to 64 MB for the schema, else up to 256 kB at head, middle and tail of up to 300
+    files.
     """
-    check_options(options, layout.format)
+    check_options(options, format_)
     named = named_types(schema)
-    list(map_files(layout.find_start, files))
+    list(map_files(find_start, files))
     is_complete = isinstance(schema, pa.Schema) and len(schema) > 0
     sample, cache = NOTHING, RowCache() if caches_rows else None
     if not is_complete:
-        sample = infer_columns(files, layout, scan=isinstance(schema, str), row_cache=cache)
+        sample = infer_columns(files, scan=isinstance(schema, str), row_cache=cache)
     if not sample.types and not named:
         if sample.trouble:
             raise PlanError(f"{sample.trouble}; repair the file")
@@ -91,7 +90,7 @@ def open_records(
     all_columns = freeze(sample, named, columns if is_chosen and filters is None else None)
     names = check_columns(columns, all_columns.types, all_columns.types.names)
     return JsonReader(
-        layout=layout,
+        format=format_,
         all_columns=all_columns,
         columns=tuple(names),
         is_open=is_complete or not sample.types.keys() <= set(names),
@@ -132,10 +131,9 @@ def check_options(options: Mapping[str, Any], format_: str) -> None:
             )
 
 
-def check_start(layout: RecordLayout, file: SourceFile, _options: Any) -> None:
-    """Raise what is wrong with the beginning of `file`: it is of another layout."""
-    layout.find_start(file)
+def check_file(file: SourceFile, _options: Any) -> None:
+    """Raise what is wrong with the beginning of `file`: it is of another format."""
+    find_start(file)
 
 
-open_lines, check_lines = partial(open_records, LINES), partial(check_start, LINES)
-open_array, check_array = partial(open_records, ARRAY), partial(check_start, ARRAY)
+open_lines, open_array = partial(open_records, "jsonl"), partial(open_records, "json")

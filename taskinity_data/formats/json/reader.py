@@ -1,4 +1,4 @@
-"""JSON records as chunks, however they lie in their files.
+"""JSON records as chunks, of JSON Lines and of arrays, which were converted to such.
 
 Cuts, schema and parsers meet here.
 """
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from taskinity_data.errors import ReadError, SchemaError
-from taskinity_data.formats.json.array import BadArray
-from taskinity_data.formats.json.cuts import cut_records
+from taskinity_data.formats.json.cuts import cut_records, find_line_ends, find_start
 from taskinity_data.formats.json.deliver import deliver_records
 from taskinity_data.formats.json.exact import BadRecord, blank_bad_lines, parse_exact
 from taskinity_data.formats.json.fast import parse_fast
@@ -22,13 +21,12 @@ from taskinity_data.formats.json.types import has_struct
 from taskinity_data.formats.reader import Reader, ReadResult
 from taskinity_data.outcome import join_bad_lines
 from taskinity_data.sources.file import Piece
-from taskinity_data.sources.read import read_pieces
+from taskinity_data.sources.read import read_pieces, read_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from taskinity_data.formats.filters import Filters
-    from taskinity_data.formats.json.layout import RecordLayout
     from taskinity_data.formats.json.sample import JsonSchema
     from taskinity_data.outcome import BadLines
     from taskinity_data.sources.file import SourceFile
@@ -46,7 +44,7 @@ class JsonReader(Reader):
 
     Attributes
     ----------
-    layout : RecordLayout
+    format : {"jsonl", "json"}
     all_columns : JsonSchema
         Of all columns that were sampled or named.
     columns : tuple of str
@@ -60,18 +58,13 @@ class JsonReader(Reader):
         Rows that were parsed for the schema, and need not be parsed again.
     """
 
-    layout: RecordLayout
+    format: str
     all_columns: JsonSchema
     columns: tuple[str, ...]
     is_open: bool
     filters: Filters | None = None
     on_bad_lines: str = "error"
     row_cache: RowCache | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def format(self) -> str:
-        """``"jsonl"`` or ``"json"``."""
-        return self.layout.format
 
     @property
     def schema(self) -> pa.Schema:
@@ -113,13 +106,13 @@ class JsonReader(Reader):
         return replace(self, columns=names, is_open=is_open)
 
     def extent(self, file: SourceFile) -> Piece:
-        """Return all data of `file` as one piece, behind a byte order mark or opening bracket."""
-        start = self.layout.find_start(file)
+        """Return all data of `file` as one piece, behind a byte order mark."""
+        start = find_start(file)
         return Piece(file, start, file.nbytes, file.nbytes - start)
 
     def recut(self, piece: Piece, grain_nbytes: int) -> Iterator[Piece]:
         """Yield `piece` in pieces as small as records and `grain_nbytes` allow."""
-        ends = self.layout.find_ends(piece.file, piece.start, piece.stop)
+        ends = find_line_ends(piece.file, piece.start, piece.stop)
         for start, stop, rows in cut_records(ends, piece.start, piece.stop, grain_nbytes):
             yield Piece(piece.file, start, stop, stop - start, rows)
 
@@ -169,15 +162,7 @@ class JsonReader(Reader):
         self, piece: Piece, fields: pa.Schema
     ) -> Iterator[tuple[pa.Table, BadLines | None]]:
         """Yield the rows of `piece` in slices, and of each the lines that are not JSON objects."""
-        try:
-            text = self.layout.read_lines(piece)
-        except BadArray as error:
-            raise ReadError(
-                f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: {error.why} "
-                f"(byte {piece.start + error.offset:,}); repair the file",
-                path=piece.path,
-                start=piece.start,
-            ) from error
+        text = read_range(piece.file, piece.start, piece.stop)
         offset = rows = 0
         while offset < len(text):
             stop = text.find(b"\n", offset + SLICE_NBYTES) + 1 or len(text)
@@ -212,15 +197,16 @@ class JsonReader(Reader):
     def _explain(
         self, piece: Piece, error: BadRecord, offset: int, line: int, rows: int
     ) -> ReadError:
+        record = "line" if self.format == "jsonl" else "element"
         why = (
-            f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: {self.layout.record} {line} "
+            f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: {record} {line} "
             f"of these (byte {piece.start + offset + error.offset:,}): {error.why}"
         )
         details = {"path": piece.path, "start": piece.start, "row": rows + error.row}
         if error.column is not None:
             return SchemaError(why, **details, column=error.column, value=error.value)
         step = "repair the file"
-        if not self.layout.is_array:
+        if self.format == "jsonl":
             step = "repair the line, or quarantine such lines with on_bad_lines='quarantine'"
         return ReadError(f"{why}; {step}", **details)
 

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.json.array import BadArray
-from taskinity_data.formats.json.cuts import cut_records
+from taskinity_data.formats.json.cuts import cut_records, find_line_ends, find_start
 from taskinity_data.formats.json.exact import read_records
 from taskinity_data.formats.json.fast import infer_fast
 from taskinity_data.formats.json.types import (
@@ -33,7 +32,6 @@ from taskinity_data.sources.read import read_range
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from taskinity_data.formats.json.layout import RecordLayout
     from taskinity_data.formats.json.types import NamedType
     from taskinity_data.formats.sampling import Slices
     from taskinity_data.sources.file import SourceFile
@@ -107,7 +105,6 @@ class JsonSchema:
 
 def infer_columns(
     files: Sequence[SourceFile],
-    layout: RecordLayout,
     *,
     scan: bool,
     row_cache: RowCache | None = None,
@@ -117,7 +114,6 @@ def infer_columns(
     Parameters
     ----------
     files : sequence of SourceFile
-    layout : RecordLayout
     scan : bool
         Read all, however much it is; see `plan_slices`.
     row_cache : RowCache, optional
@@ -132,33 +128,28 @@ def infer_columns(
     if not slices.is_whole:
         row_cache = None
     in_grains = row_cache is not None
-    parts = (part for file in sampled for part in find_parts(file, layout, slices, in_grains))
+    parts = (part for file in sampled for part in find_parts(file, slices, in_grains))
 
     def look(grains: Sequence[Piece]) -> tuple[Piece, SampleSummary]:
         start, stop = grains[0].start, grains[-1].stop
         piece = Piece(grains[0].file, start, stop, stop - start)
-        try:
-            return piece, look_at(layout.read_lines(piece), piece, grains, row_cache)
-        except BadArray as error:
-            return piece, SampleSummary(
-                {}, frozenset(), 0, where_of(piece, error.offset) + error.why
-            )
+        return piece, look_at(read_range(piece.file, start, stop), piece, grains, row_cache)
 
     total = NOTHING
     for piece, summary in map_ahead(look, parts):
         joined = total | summary
         if joined.clashing() - total.clashing() - summary.clashing():
             # The types of two slices clash: find the record that shows it.
-            joined = total | look_closely(layout.read_lines(piece), piece, total.types)
+            joined = total | look_closely(
+                read_range(piece.file, piece.start, piece.stop), piece, total.types
+            )
         total = joined
     return total
 
 
-def find_parts(
-    file: SourceFile, layout: RecordLayout, slices: Slices, in_grains: bool
-) -> Iterator[list[Piece]]:
+def find_parts(file: SourceFile, slices: Slices, in_grains: bool) -> Iterator[list[Piece]]:
     """Yield the parts of a file to look at: see `find_ranges`."""
-    start, stop = layout.find_start(file), file.nbytes
+    start, stop = find_start(file), file.nbytes
 
     def trim(begin: int, end: int) -> tuple[int, int] | None:
         text = read_range(file, begin, end)
@@ -169,8 +160,8 @@ def find_parts(
     ranges = find_ranges(
         start,
         stop,
-        lambda nbytes: cut_records(layout.find_ends(file, start, stop), start, stop, nbytes),
-        None if layout.is_array else trim,
+        lambda nbytes: cut_records(find_line_ends(file, start, stop), start, stop, nbytes),
+        trim,
         slices,
         in_grains=in_grains,
     )

@@ -1,4 +1,4 @@
-"""Where the text of a compressed file lies while this process lives: a private scratch file.
+"""Where text that was made of a file lies while this process lives: a private scratch file.
 
 A scratch file goes with the last dataset, plan or chunk that refers to it, at the latest when the
 process ends.
@@ -13,9 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.sources.temporary import OwnDirectory, prefix_of
+
+if TYPE_CHECKING:
+    from taskinity_data.sources.codecs import Conversion
 
 __all__ = ["Scratch", "Unpacked", "current_scratch", "has_gone", "is_scratch"]
 
@@ -24,13 +27,13 @@ PREFIX = prefix_of("unpacked")
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The text of a compressed file.
+    """The text that was made of a file.
 
     Pickles: a copy in another process reads the scratch file without owning it.
 
     Attributes
     ----------
-    codec : str
+    conversion : Conversion
     inner : str
         The name that the text would have, by which its format is found.
     nbytes : int
@@ -39,7 +42,7 @@ class Unpacked:
         The scratch file.
     """
 
-    codec: str
+    conversion: Conversion
     inner: str
     nbytes: int
     path: str = field(compare=False)
@@ -54,7 +57,7 @@ class Unpacked:
         # A dataset that a task opened on a worker comes here after its scratch file has gone. It is
         # decompressed here, so that workers to which its pieces are sent next need not do it.
         path = _replaced.get(self.path, self).path
-        return _revive, (self.codec, self.inner, self.nbytes, path)
+        return _revive, (self.conversion, self.inner, self.nbytes, path)
 
     def replace(self, text: Unpacked) -> None:
         """Let copies of this one, whose scratch file has gone, refer to that of `text`."""
@@ -66,9 +69,9 @@ _replaced: weakref.WeakValueDictionary[str, Unpacked] = weakref.WeakValueDiction
 """What was decompressed again, by the path of the scratch file that had gone."""
 
 
-def _revive(codec: str, inner: str, nbytes: int, path: str) -> Unpacked:
+def _revive(conversion: Conversion, inner: str, nbytes: int, path: str) -> Unpacked:
     # In the process that owns the file a copy keeps it, too.
-    return _owned.get(path) or Unpacked(codec, inner, nbytes, path, None)
+    return _owned.get(path) or Unpacked(conversion, inner, nbytes, path, None)
 
 
 class Scratch:

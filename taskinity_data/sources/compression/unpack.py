@@ -1,6 +1,7 @@
-"""Compressed files decompressed, each once and as one stream, into scratch files; within limits.
+"""Files that are not read as they are, compressed ones first of all, as text in scratch files.
 
-Several files are decompressed at a time, one for each core; a megabyte or two of each is in memory.
+Each file goes through once, as one stream. Several are converted at a time, one for each core; a
+megabyte or two of each is in memory.
 """
 
 from __future__ import annotations
@@ -11,35 +12,45 @@ import shutil
 import weakref
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.machine import count_cores
-from taskinity_data.sources.codecs import BadStream, codec_of, inner_name, unpack_line
+from taskinity_data.sources.codecs import (
+    BadStream,
+    BadText,
+    Conversion,
+    codec_of,
+    inner_name,
+    unpack_line,
+)
 from taskinity_data.sources.compression.decompress import decode
+from taskinity_data.sources.compression.json_array import to_lines
 from taskinity_data.sources.compression.scratch_file import Unpacked, current_scratch
+from taskinity_data.sources.compression.transcode import transcode
 from taskinity_data.sources.compression.zip import decode_member, open_archive, pick_member
 from taskinity_data.sources.file import WINDOW_NBYTES, open_raw, open_raw_unbuffered, read_raw
-from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["MAX_RATIO", "RATIO_FLOOR_NBYTES", "RESERVE_NBYTES", "unpack_again", "unpack_files"]
-
-MAX_RATIO = 500
-"""Text of a byte of file, at most, once there are `RATIO_FLOOR_NBYTES` of text. Repetitive logs
-reach 100 to 200 with xz; a bomb of zeros has 1,000 (gzip) to 45,000 (bz2)."""
-
-RATIO_FLOOR_NBYTES = 256 << 20
+__all__ = [
+    "RESERVE_NBYTES",
+    "unpack_again",
+    "unpack_arrays",
+    "unpack_files",
+]
 
 RESERVE_NBYTES = 256 << 20
 """Bytes that stay free on the disk of the scratch files."""
+
+BLOCK_NBYTES = 1 << 20
+"""Read at a time of a file that is not compressed."""
 
 _LOOK_NBYTES = 32 << 20
 """Text between two looks at the disk's free space."""
@@ -53,40 +64,39 @@ _unpacking_again = Lock()
 
 
 def unpack_files(
-    files: Sequence[SourceFile], codecs: Sequence[str | None], max_nbytes: int | None = None
+    files: Sequence[SourceFile], conversions: Sequence[Conversion | None]
 ) -> tuple[SourceFile, ...]:
-    """Return `files`, those with a codec with the text that they decompress to.
+    """Return `files`, those with a conversion with the text that is made of them.
 
     Parameters
     ----------
     files : sequence of SourceFile
-    codecs : sequence of str or None
-        The codec of each; None: it is read as it is.
-    max_nbytes : int or None
-        Bytes of text of one file, at most; None: what the disk has room for, and `MAX_RATIO` times
-        the file.
+    conversions : sequence of Conversion or None
+        That of each; None: it is read as it is.
 
     Raises
     ------
     ReadError
-        Compressed bytes are cut off or damaged (`.start`: at which byte of the file).
+        Compressed bytes are cut off or damaged (`.start`: at which byte of the file), or it is no
+        text in its encoding (at which byte of the text).
     SourceChanged
         A file changed meanwhile.
     PlanError
-        A limit is reached; an archive of several files, or encrypted; compressed twice.
+        The disk has no room for it; an archive of several files, or encrypted; compressed twice.
 
     Notes
     -----
     A text that this process has already, of the same unchanged file, is not made again.
     """
-    todo = {_key(file, codec): (file, codec) for file, codec in zip(files, codecs, strict=True)}
-    packed = [(file, codec) for file, codec in todo.values() if codec is not None]
+    items = list(zip(files, conversions, strict=True))
+    todo = {_key(*item): item for item in items}
+    packed = [(file, conversion) for file, conversion in todo.values() if conversion is not None]
     if not packed:
         return tuple(files)
     stop = Event()
     with ThreadPoolExecutor(min(len(packed), count_cores()), "taskinity-unpack") as pool:
         try:
-            running = [pool.submit(_unpack, *item, max_nbytes, stop) for item in packed]
+            running = [pool.submit(_unpack, *item, stop) for item in packed]
             wait(running, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
@@ -100,10 +110,15 @@ def unpack_files(
             # The error holds this frame, which must hold neither it nor the texts.
             del error, errors, running
     texts = {_key(*item): future.result() for item, future in zip(packed, running, strict=True)}
-    return tuple(
-        replace(file, unpacked=texts.get(_key(file, codec)))
-        for file, codec in zip(files, codecs, strict=True)
-    )
+    return tuple(replace(item[0], unpacked=texts.get(_key(*item))) for item in items)
+
+
+def unpack_arrays(files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+    """Return `files`, each a JSON array, as `unpack_files` does, with a line for each element."""
+    plain = Conversion()
+    conversions = [file.unpacked.conversion if file.unpacked else plain for file in files]
+    as_lines = [conversion._replace(is_array=True) for conversion in conversions]
+    return unpack_files(files, as_lines)
 
 
 def unpack_again(file: SourceFile, lost: Unpacked) -> Unpacked:
@@ -116,8 +131,7 @@ def unpack_again(file: SourceFile, lost: Unpacked) -> Unpacked:
     As `unpack_files`; ReadError where the text is another one.
     """
     with _unpacking_again:
-        # It was within the limits when it was planned.
-        text = _unpack_again(replace(file, unpacked=None), lost.codec, lost.nbytes)
+        text = _unpack_again(replace(file, unpacked=None), lost.conversion)
     if text != lost:
         raise ReadError(
             f"{file}: unpacks to {text.nbytes:,} bytes now, but to {lost.nbytes:,} when it was "
@@ -130,30 +144,30 @@ def unpack_again(file: SourceFile, lost: Unpacked) -> Unpacked:
 
 
 @lru_cache(256)
-def _unpack_again(file: SourceFile, codec: str, max_nbytes: int) -> Unpacked:
+def _unpack_again(file: SourceFile, conversion: Conversion) -> Unpacked:
     file.check(0)
-    return _unpack(file, codec, max_nbytes, Event())
+    return _unpack(file, conversion, Event())
 
 
-def _key(file: SourceFile, codec: str | None) -> tuple[Any, ...]:
-    return file.path, file.name, file.fingerprint, codec
+def _key(file: SourceFile, conversion: Conversion | None) -> tuple[Any, ...]:
+    return file.path, file.name, file.fingerprint, conversion
 
 
-def _unpack(file: SourceFile, codec: str, max_nbytes: int | None, stop: Event) -> Unpacked:
-    key = _key(file, codec)
+def _unpack(file: SourceFile, conversion: Conversion, stop: Event) -> Unpacked:
+    key = _key(file, conversion)
     earlier = _texts.get(key)
     if earlier is not None and Path(earlier.path).exists():
         return earlier
     scratch = current_scratch()
     target, path = scratch.create()
-    writer = _TextWriter(target, file, max_nbytes, scratch.directory, stop)
+    writer = _TextWriter(target, file, scratch.directory, stop)
     try:
         try:
-            inner = _fill(writer, file, codec)
+            inner = _fill(writer, file, conversion)
         except (BadStream, OSError) as error:
-            raise writer.explain(error, codec) from error
+            raise writer.explain(error, conversion) from error
         file.check(0)
-        text = Unpacked(codec, inner, writer.nbytes, path, scratch)
+        text = Unpacked(conversion, inner, writer.nbytes, path, scratch)
     except BaseException:
         Path(path).unlink(missing_ok=True)
         raise
@@ -163,25 +177,38 @@ def _unpack(file: SourceFile, codec: str, max_nbytes: int | None, stop: Event) -
     return text
 
 
-def _fill(writer: _TextWriter, file: SourceFile, codec: str) -> str:
+def _fill(writer: _TextWriter, file: SourceFile, conversion: Conversion) -> str:
     """Write the text of `file`; return the name that the text would have."""
-    name = inner_name(file.path)
+    name, codec = inner_name(file.path), conversion.codec
+    source: SourceFile | str = file
+    if file.unpacked is not None:
+        # Its text showed that it is an array.
+        name, codec, source = file.unpacked.inner, None, file.unpacked.path
+        conversion = Conversion(is_array=True)
     if codec != "zip":
         if codec == "gzip":
             _check_bgzf_end(file)
-        with open_raw_unbuffered(file) as opened:
-            writer.write(decode(codec, opened.read))
+        with open_raw_unbuffered(source) as opened:
+            if codec is None:
+                writer.write(_convert(iter(partial(opened.read, BLOCK_NBYTES), b""), conversion))
+            else:
+                writer.write(_convert(decode(codec, opened.read), conversion))
         return name
-    with open_raw(file.archive or file, WINDOW_NBYTES) as opened:
+    with open_raw(file, WINDOW_NBYTES) as opened:
         archive, members = open_archive(opened, file.path)
-        member = pick_member(members, file.path, file.name if file.archive else "")
+        member = pick_member(members, file.path)
         with archive:
             writer.expect(member.file_size)
-            writer.write(decode_member(archive, member))
-    if file.archive is not None:
-        return member.filename
+            writer.write(_convert(decode_member(archive, member), conversion))
     has_format = "." in Path(name).name and name != file.path
     return name if has_format else inner_name(member.filename)
+
+
+def _convert(blocks: Iterable[bytes], conversion: Conversion) -> Iterator[bytes]:
+    """Return decompressed `blocks` as the text that is read."""
+    if conversion.encoding is not None:
+        blocks = transcode(blocks, conversion.encoding, conversion.errors)
+    return to_lines(blocks) if conversion.is_array else iter(blocks)
 
 
 def _check_bgzf_end(file: SourceFile) -> None:
@@ -194,20 +221,17 @@ def _check_bgzf_end(file: SourceFile) -> None:
 
 
 class _TextWriter:
-    """Writes the text of a file into its scratch file, within the limits."""
+    """Writes the text of a file into its scratch file, as far as the disk has room."""
 
-    def __init__(
-        self, target: int, file: SourceFile, max_nbytes: int | None, directory: str, stop: Event
-    ) -> None:
+    def __init__(self, target: int, file: SourceFile, directory: str, stop: Event) -> None:
         self._target, self._file, self._directory = target, file, directory
-        self._max_nbytes, self._stop = max_nbytes, stop
+        self._stop = stop
         self._next_look = self._expected = 0
         self.nbytes = 0
 
     def expect(self, nbytes: int) -> None:
         """Raise now where `nbytes`, which the file declares, is too much."""
         self._expected = nbytes
-        self._check_ratio(nbytes)
         if nbytes > shutil.disk_usage(self._directory).free - RESERVE_NBYTES:
             raise self._full()
 
@@ -219,7 +243,6 @@ class _TextWriter:
             if self.nbytes == 0:
                 self._check_first(block)
             self.nbytes += len(block)
-            self._check_ratio(self.nbytes)
             if self.nbytes >= self._next_look:
                 self._next_look = self.nbytes + _LOOK_NBYTES
                 if shutil.disk_usage(self._directory).free < RESERVE_NBYTES + len(block):
@@ -228,11 +251,18 @@ class _TextWriter:
             while left:
                 left = left[os.write(self._target, left) :]
 
-    def explain(self, error: BadStream | OSError, codec: str) -> PlanError | ReadError:
+    def explain(self, error: BadStream | OSError, conversion: Conversion) -> PlanError | ReadError:
         """Return what to raise where the text can't be made, or can't be written."""
+        if isinstance(error, BadText):
+            which = "" if conversion.codec is None else " of its text"
+            return ReadError(
+                f"{self._file} (byte {error.offset:,}{which}): {error.why}",
+                path=self._file.path,
+                start=error.offset,
+            )
         if isinstance(error, BadStream):
             return ReadError(
-                f"{self._file}: the {codec} can't be unpacked: {error.why} (byte "
+                f"{self._file}: the {conversion.codec} can't be unpacked: {error.why} (byte "
                 f"{error.offset:,} of the file's {self._file.nbytes:,}); copy or write it again",
                 path=self._file.path,
                 start=error.offset,
@@ -254,20 +284,6 @@ class _TextWriter:
             "a directory on a larger disk"
         )
 
-    def _check_ratio(self, nbytes: int) -> None:
-        limit = self._max_nbytes
-        if limit is not None and nbytes > limit:
-            raise PlanError(
-                f"{self._file}: unpacks to more than the {limit:,} bytes of max_nbytes; give more: "
-                + _raise_to(2 * max(nbytes, limit))
-            )
-        if limit is None and nbytes > max(RATIO_FLOOR_NBYTES, MAX_RATIO * self._file.nbytes):
-            raise PlanError(
-                f"{self._file}: its {self._file.nbytes:,} bytes unpack to more than {MAX_RATIO} "
-                "times as much, as those of a bomb do; where it is none, say how much it may be: "
-                + _raise_to(max(4 * nbytes, 1 << 30))
-            )
-
     def _check_first(self, block: bytes) -> None:
         codec = codec_of(block)
         if codec is None:
@@ -278,11 +294,6 @@ class _TextWriter:
                 f"{unpack_line('tar', self._file.path)}"
             )
         raise PlanError(f"{self._file}: is compressed twice, within it is {codec}; unpack it once")
-
-
-def _raise_to(nbytes: int) -> str:
-    size = format_nbytes(nbytes).partition(" (")[0].replace(" ", "")
-    return f'compression={{"method": "infer", "max_nbytes": "{size}"}}'
 
 
 class _Stopped(Exception):  # noqa: N818 - never seen: another error is on its way

@@ -1,5 +1,8 @@
+import gzip
 import json
+import pickle
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +17,9 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 from taskinity_data.formats import sampling
-from taskinity_data.formats.json import array as json_array
-from taskinity_data.formats.json.array import BadArray, Walk, to_lines
+from taskinity_data.sources.codecs import BadText
+from taskinity_data.sources.compression import unpack
+from taskinity_data.sources.compression.json_array import Walk, to_lines
 
 TEXTS = st.text(st.sampled_from('ab"\\[]{},:\n\r \u00e9\u20ac\U0001f600'), max_size=8)
 VALUES = st.recursive(
@@ -134,16 +138,18 @@ def test_the_walk_finds_what_a_loop_over_bytes_finds(text, block):
     assert walk.deepest == deepest or end is not None
 
 
+def blocks_of(text, size):
+    return (text[start : start + size] for start in range(0, len(text), size))
+
+
 @given(
     records=st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), max_size=5),
     data=st.data(),
     block=st.integers(1, 60),
 )
 def test_elements_become_lines_byte_for_byte(records, data, block):
-    text = data.draw(array_texts(records)).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")[1:]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_array, "BLOCK_NBYTES", block)
-        lines = to_lines(text, is_last=True)
+    text = data.draw(array_texts(records))
+    lines = b"".join(to_lines(blocks_of(text, max(3, block))))
     assert len(lines) == len(text)
     filled = [line for line in lines.split(b"\n") if line.strip()]
     assert [json.loads(line) for line in filled] == records
@@ -172,16 +178,44 @@ def test_an_element_larger_than_a_block_is_one_piece(tmp_path):
     assert dataset.rows is None
 
 
-def test_files_are_sampled_at_their_heads(tmp_path, monkeypatch):
+def test_files_are_sampled_at_head_middle_and_tail(tmp_path, monkeypatch):
     monkeypatch.setattr(sampling, "SCAN_NBYTES", 0)
+    monkeypatch.setattr(sampling, "MIN_SLICE_NBYTES", 100)
     monkeypatch.setattr(sampling, "SLICE_NBYTES", 100)
     records = [{"a": n} for n in range(100)]
-    with pytest.raises(SchemaError, match=r"element 101 of these \(byte 1,090\).*'b'") as caught:
-        rows_of(open_text(tmp_path, json.dumps([*records, {"b": 1}])))
-    assert caught.value.row == 100
-    assert open_text(tmp_path, json.dumps([*records, {"b": 1}]), schema="scan").schema == pa.schema(
-        {"a": pa.int64(), "b": pa.int64()}
-    )
+    both = pa.schema({"a": pa.int64(), "b": pa.int64()})
+    for place in (5, 53, 95):
+        some = [*records[:place], {"b": 1}, *records[place:]]
+        assert open_text(tmp_path, json.dumps(some)).schema == both
+    text = json.dumps([*records[:30], {"b": 1}, *records[30:]])
+    with pytest.raises(SchemaError, match=r"element 31 of these \(byte 320\).*'b'") as caught:
+        rows_of(open_text(tmp_path, text))
+    assert caught.value.row == 30
+    assert open_text(tmp_path, text, schema="scan").schema == both
+
+
+def test_an_array_is_the_same_compressed(tmp_path):
+    records = [{"a": n, "b": ["x", None]} for n in range(50)]
+    path = tmp_path / "data.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(records, indent=1).encode()))
+    dataset = open_dataset(path)
+    assert rows_of(dataset, 100) == records
+    assert "of gzip of a JSON array" in repr(dataset)
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("data.json", json.dumps(records))
+    assert rows_of(open_dataset(tmp_path / "data.zip"), 100) == records
+
+
+def test_a_worker_that_does_not_see_the_lines_makes_them_again(tmp_path):
+    records = [{"a": n} for n in range(50)]
+    dataset = open_text(tmp_path, json.dumps(records))
+    pickled = pickle.dumps(pieces_of(dataset, 100))
+    lines = dataset.sources[0].unpacked.path
+    del dataset
+    assert not Path(lines).exists()
+    rows = [row for chunk in pickle.loads(pickled) for row in chunk.read("arrow").to_pylist()]
+    unpack._unpack_again.cache_clear()
+    assert rows == records
 
 
 # ------------------------------------------------------------------ what is refused
@@ -203,7 +237,7 @@ def test_files_are_sampled_at_their_heads(tmp_path, monkeypatch):
     ],
 )
 def test_what_can_not_be_opened_is_refused_before_work_starts(text, said, tmp_path):
-    with pytest.raises(PlanError) as caught:
+    with pytest.raises((PlanError, ReadError)) as caught:
         open_text(tmp_path, text)
     assert said in str(caught.value)
     assert "data.json" in str(caught.value)
@@ -221,6 +255,22 @@ def test_what_can_not_be_opened_is_refused_before_work_starts(text, said, tmp_pa
         (",\n ]", "no element follows"),
         (',,{"a":3}]', "no element stands before"),
         (', ,{"a":3}]', "no element stands before"),
+        ("}]", "} closes nothing"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_a_broken_array_is_refused_wherever_its_blocks_end(end, said, size, tmp_path, monkeypatch):
+    monkeypatch.setattr(unpack, "BLOCK_NBYTES", size)
+    text = '[{"a":1},{"a":2},{"a":3}' + end
+    with pytest.raises(ReadError, match=r"\(byte [0-9]+\): .*repair it") as caught:
+        open_text(tmp_path, text)
+    assert said in str(caught.value)
+    assert caught.value.path == str(tmp_path / "data.json")
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
         (",3]", "an object"),
         (",null]", "an object"),
         (',"x"]', "an object"),
@@ -228,11 +278,10 @@ def test_what_can_not_be_opened_is_refused_before_work_starts(text, said, tmp_pa
         (',{"a":3,"a":3}]', "twice"),
         ('{"a":3}]', "Extra data"),
         (' 3 {"a":3}]', "Extra data"),
-        ("}]", "} closes nothing"),
     ],
 )
 @pytest.mark.parametrize("size", [1, 1 << 40])
-def test_a_malformed_array_is_an_error_wherever_it_is_cut(end, said, size, tmp_path):
+def test_a_malformed_element_is_an_error_wherever_it_is_cut(end, said, size, tmp_path):
     text = '[{"a":1},{"a":2},{"a":3}' + end
     dataset = open_text(tmp_path, text, schema={"a": "int64"})
     with pytest.raises(ReadError) as caught:
@@ -242,10 +291,11 @@ def test_a_malformed_array_is_an_error_wherever_it_is_cut(end, said, size, tmp_p
 
 
 def test_a_comma_without_an_element_is_told_by_its_byte():
-    for text, offset in ((b"{},,{}]", 3), (b",{}]", 0), (b"{},]", 2), (b"{}\n,\n,{},", 5)):
-        with pytest.raises(BadArray, match="no element") as caught:
-            to_lines(text, is_last=False)
-        assert caught.value.offset == offset
+    for text, offset in ((b"[{},,{}]", 4), (b"[,{}]", 1), (b"[{},]", 3), (b"[{}\n,\n,{},", 6)):
+        for size in (1, 2, 3, 5, 99):
+            with pytest.raises(BadText, match="no element") as caught:
+                list(to_lines(blocks_of(text, size)))
+            assert caught.value.offset == offset
 
 
 def test_a_newline_within_a_text_stays_an_error(tmp_path):

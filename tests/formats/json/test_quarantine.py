@@ -110,7 +110,7 @@ def refusal(directory, text, name="a.jsonl", **options):
         ("a.jsonl", '\n{"a": 1\n', "PATH (byte 1): this is not JSON"),
         ("a.json", '[{"a": 1}, {oops]', "PATH (byte 10): the array is not closed"),
         ("a.json", '[{"a": 1},,{"a": 2}]', "PATH (byte 10): no element stands before this comma"),
-        ("a.json", "[1, 2]", "PATH (byte 1): an object {...} was expected, not b'1'"),
+        ("a.json", "[1, 2]", "PATH (byte 0): an object {...} was expected, not b'1'"),
         ("a.jsonl", "{}\n{}\n", "PATH: there is no record with a key among 2"),
         ("a.jsonl", '{"a": {"b": {"c": 1}}}\n{"a": {"b": {"c": "x"}}}\n', "(in 'a.b.c')"),
         ("a.jsonl", '{"a": [1]}\n{"a": ["x"]}\n', "(in 'a[]')"),

@@ -1,6 +1,6 @@
 """Where records end in a block of CSV, found a machine word of 64 bytes at a time.
 
-It answers where nothing is commented out, and nothing is both escaped and oddly quoted; of other
+It answers where nothing is commented out and quotes stand at the edges of fields alone; of other
 blocks it answers None.
 """
 
@@ -113,31 +113,6 @@ class BlockBits:
                 return None
         return self._end_records(inside, is_quoted=is_quoted)
 
-    def find_odd_ends(self, is_quoted: bool) -> Ends | None:
-        """Return the record ends, with quotes inside of fields and text behind closing quotes.
-
-        Notes
-        -----
-        Goes from quote to quote: about 100 ns for each. As pandas has it, a quote opens only as the
-        first character of a field, and any that is not doubled closes. None where there are escapes
-        too: right behind a closing quote they mean nothing.
-        """
-        if self._unescaped is not None or self._quotes is None:
-            return None
-        positions = unpack_bits(self._quotes)
-        starts = self._find_field_starts(is_quoted=is_quoted)
-        at = positions.astype(np.uint64)
-        may_open = ((starts[at >> np.uint64(6)] >> (at & LAST)) & UNIT).astype(bool)
-        quotes = _match_quotes(
-            positions.tolist(), may_open.tolist(), is_quoted, can_double=self._dialect.doublequote
-        )
-        matched = np.zeros(len(self._block), np.bool_)
-        matched[quotes] = True
-        inside = _prefix_xor(pack_bits(matched))
-        if is_quoted:
-            inside = ~inside
-        return self._end_records(inside, is_quoted=is_quoted)
-
     def _end_records(self, inside: Words | None, *, is_quoted: bool) -> Ends | None:
         """Return the line ends outside quotes, without those of blank lines."""
         if self._is_commented(inside):
@@ -216,26 +191,6 @@ def pack_bits(flags: npt.NDArray[np.bool_]) -> Words:
 def unpack_bits(bits: Words) -> npt.NDArray[np.intp]:
     """Return the places of the set bits, ascending."""
     return np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little").view(np.bool_))
-
-
-def _match_quotes(
-    positions: list[int], may_open: list[bool], is_quoted: bool, *, can_double: bool
-) -> list[int]:
-    """Return those places of quotes where quoted text begins or ends."""
-    matched = []
-    index, stop = 0, len(positions)
-    while index < stop:
-        position = positions[index]
-        index += 1
-        if is_quoted:
-            if can_double and index < stop and positions[index] == position + 1:
-                index += 1
-                continue
-        elif not may_open[index - 1]:
-            continue
-        matched.append(position)
-        is_quoted = not is_quoted
-    return matched
 
 
 def _after(bits: Words, first: int) -> Words:

@@ -7,13 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.encodings import unit_nbytes
-from taskinity_data.formats.csv.records.cuts import Grain, end_of_record, skip_lines
-from taskinity_data.formats.csv.records.encoded import (
-    codec_of,
-    find_text_grains,
-    open_marks,
-)
+from taskinity_data.formats.csv.records.blocks import open_source
+from taskinity_data.formats.csv.records.cuts import Grain, end_of_record, find_grains, skip_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,22 +47,18 @@ class RowRange(NamedTuple):
         """Return those between two bytes, neither of which lies within one."""
         return [hole for hole in self.holes if start <= hole[0] and hole[1] <= stop]
 
-    def blank_out(self, data: bytes, start: int, file: SourceFile, options: CsvOptions) -> bytes:
-        """Return `data`, which begins at `start` in `file`, with line ends for what is not a row.
+    def blank_out(self, data: bytes, start: int, options: CsvOptions) -> bytes:
+        """Return `data`, which begins at `start`, with line ends for what is not a row.
 
         Where blank lines are rows nothing stands in its place.
         """
         holes = self.holes_in(start, start + len(data))
         if not holes:
             return data
-        line_end = b""
-        if options.dialect.skip_blank_lines:
-            is_wide = unit_nbytes(options.encoding) > 1
-            line_end = "\n".encode(codec_of(file, options)[0]) if is_wide else b"\n"
+        line_end = b"\n" if options.dialect.skip_blank_lines else b""
         parts, offset = [], start
         for begin, end in holes:
-            blank = line_end * ((end - begin) // max(len(line_end), 1))
-            parts += [data[offset - start : begin - start], blank]
+            parts += [data[offset - start : begin - start], line_end * (end - begin)]
             offset = end
         return b"".join([*parts, data[offset - start :]])
 
@@ -107,10 +98,9 @@ def find_holes(
         )
     # Here a blank line is a line as any other.
     dialect = replace(options.dialect, skip_blank_lines=False, newlines_in_values=True)
-    unit = unit_nbytes(options.encoding)
-    offset, line = codec_of(file, options)[1] // unit, 0
-    stop = file.nbytes // unit
-    with open_marks(file, options) as read:
+    offset = line = 0
+    stop = file.nbytes
+    with open_source(file) as read:
         for first, last in runs:
             begin = offset
             if first > line:
@@ -121,7 +111,7 @@ def find_holes(
             offset, line = skip_lines(read, begin, stop, last - first, dialect), last
             if begin < offset:
                 check_line_end(file, read, offset, first, options)
-                yield begin * unit, offset * unit
+                yield begin, offset
 
 
 def check_line_end(file: SourceFile, read: Any, stop: int, line: int, options: CsvOptions) -> None:
@@ -164,15 +154,15 @@ def find_row_grains(
     grain_nbytes: int,
     rows: RowRange | None = None,
 ) -> Iterator[Grain]:
-    """Yield what `find_text_grains` does; a line left out belongs to the grain before it."""
+    """Yield what `find_grains` does; a line left out belongs to the grain before it."""
     holes = [] if rows is None else rows.holes_in(start, stop)
     if not holes:
-        yield from find_text_grains(file, start, stop, options, grain_nbytes)
+        yield from find_grains(file, start, stop, options.dialect, grain_nbytes)
         return
     waiting: Grain | None = None
     offset = begin = start
     for hole_start, hole_stop in (*holes, (stop, stop)):
-        for grain in find_text_grains(file, offset, hole_start, options, grain_nbytes):
+        for grain in find_grains(file, offset, hole_start, options.dialect, grain_nbytes):
             if waiting is not None:
                 yield waiting
             waiting = grain._replace(start=begin)

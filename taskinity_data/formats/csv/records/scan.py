@@ -51,7 +51,7 @@ BLOCK_NBYTES = 1 << 20
 """Bytes of a block, and with the masks made of it about what a core's second cache holds."""
 
 LEAF_NBYTES = 1 << 15
-"""An irregular block is halved down to this: below, going from mark to mark costs less."""
+"""An irregular block is halved down to this."""
 
 
 class Scan(NamedTuple):
@@ -176,7 +176,8 @@ def _find_ends(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list
 
     So little of it has to be walked.
     """
-    if _has_bits(block, state, dialect):
+    has_bits = block.is_closed and dialect.is_plain and state in (State.RECORD, State.QUOTED)
+    if has_bits:
         ends = BlockBits(block, dialect).find_ends(state == State.QUOTED)
         if ends is not None:
             return _scan_of(block.nbytes, ends)
@@ -184,7 +185,7 @@ def _find_ends(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list
     if block.nbytes > LEAF_NBYTES:
         middle = find_last_line_end(block.buffer.data, block.nbytes // 2, dialect)
     if not middle:
-        return _look_closely(block, state, dialect)
+        return _walk(block, state, dialect)
     scans: list[Scan] = []
     for part in (
         block.copy(0, middle, is_closed=True),
@@ -193,19 +194,6 @@ def _find_ends(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list
         part_scans, state = _find_ends(part, state, dialect)
         scans += part_scans
     return scans, state
-
-
-def _has_bits(block: RecordBlock, state: State, dialect: Dialect) -> bool:
-    return block.is_closed and dialect.is_plain and state in (State.RECORD, State.QUOTED)
-
-
-def _look_closely(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
-    if _has_bits(block, state, dialect):
-        bits = BlockBits(block, dialect)
-        ends = bits.find_odd_ends(state == State.QUOTED)
-        if ends is not None:
-            return _scan_of(block.nbytes, ends)
-    return _walk(block, state, dialect)
 
 
 def _scan_of(nbytes: int, ends: Ends) -> tuple[list[Scan], State]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from taskinity_data.errors import ReadError
-from taskinity_data.formats.csv.encodings import to_utf8, unit_nbytes
+from taskinity_data.formats.csv.encodings import hint_encoding, to_utf8
 from taskinity_data.formats.csv.fast import has_lone_return
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
-from taskinity_data.formats.csv.records.encoded import codec_of, open_marks
 from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.csv.records.scan import trim_to_records
 from taskinity_data.formats.sampling import find_ranges
@@ -32,13 +31,12 @@ MAX_BATCH_NBYTES = 1_000_000
 
 
 class Slice(NamedTuple):
-    """Records of one file, in its codec, and whether its first are among them.
+    """Records of one file, and whether its first are among them.
 
     `pieces` are what chunks of a run are made of, if its rows may be cached for one.
     """
 
     data: bytes
-    codec: str
     labels: tuple[Hashable, ...]
     is_first: bool
     pieces: tuple[Piece, ...] = ()
@@ -69,7 +67,7 @@ def stop_of(file: SourceFile, head: Head) -> int:
 
 def decode_slice(part: Slice, options: CsvOptions) -> bytes:
     """Return the records as UTF-8, without bad lines before the first good one."""
-    decoded = to_utf8(part.data, part.codec, options.encoding_errors)
+    decoded = to_utf8(part.data, options.encoding, options.encoding_errors)
     if not options.skips_bad_lines:
         return decoded
     from taskinity_data.formats.csv.bad_lines import skip_bad_start
@@ -81,7 +79,6 @@ def find_slices(
     file: SourceFile, head: Head, options: CsvOptions, slices: Slices, *, caches_rows: bool
 ) -> Iterator[Slice]:
     """Yield what is looked at of a file, in whole records: see `find_ranges`."""
-    codec, _ = codec_of(file, options)
     start, stop = head.data_start, stop_of(file, head)
     dialect = options.dialect
     has_holes = head.rows is not None and bool(head.rows.holes)
@@ -103,9 +100,9 @@ def find_slices(
         begin, end = parts[0].start, parts[-1].stop
         data = read_range(file, begin, end)
         if head.rows is not None:
-            data = head.rows.blank_out(data, begin, file, options)
+            data = head.rows.blank_out(data, begin, options)
         pieces = (Piece(file, x.start, x.stop, x.stop - x.start, x.rows) for x in parts)
-        yield Slice(data, codec, head.labels, begin == start, tuple(pieces) if caches_rows else ())
+        yield Slice(data, head.labels, begin == start, tuple(pieces) if caches_rows else ())
 
 
 def trim_window(
@@ -114,15 +111,12 @@ def trim_window(
     """Return where the whole records lie in a range that begins and ends anywhere."""
     dialect = options.dialect
     quotechar = dialect.quotechar if dialect.newlines_in_values else None
-    unit = unit_nbytes(options.encoding)
-    window = bytearray((stop - start) // unit)
-    with open_marks(file, options) as read:
-        n_read = read(memoryview(window), start // unit)
-    records = trim_to_records(bytes(window[:n_read]), dialect.sep_bytes, quotechar)
+    window = read_range(file, start, stop)
+    records = trim_to_records(window, dialect.sep_bytes, quotechar)
     if records is None:
         return None
-    begin = start // unit + window.index(b"\n") + 1
-    return begin * unit, (begin + len(records)) * unit
+    begin = start + window.index(b"\n") + 1
+    return begin, begin + len(records)
 
 
 def gather(parts: Iterable[Slice], slices: Slices) -> Iterator[list[Slice]]:
@@ -139,7 +133,7 @@ def gather(parts: Iterable[Slice], slices: Slices) -> Iterator[list[Slice]]:
         if part.is_first != slices.is_whole:
             yield [part]
             continue
-        is_alike = bool(batch) and part[1:4] == batch[0][1:4]
+        is_alike = bool(batch) and part[1:3] == batch[0][1:3]
         if batch and not (is_alike and nbytes + len(part.data) <= limit):
             yield batch
             batch, nbytes = [], 0
@@ -159,13 +153,10 @@ def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -
     """
     data = read_range(piece.file, piece.start, piece.stop)
     if rows is not None:
-        data = rows.blank_out(data, piece.start, piece.file, options)
-    codec, _ = codec_of(piece.file, options)
+        data = rows.blank_out(data, piece.start, options)
     try:
-        text = to_utf8(data, codec, options.encoding_errors)
+        text = to_utf8(data, options.encoding, options.encoding_errors)
     except UnicodeDecodeError as error:
-        from taskinity_data.formats.csv.hints import hint_encoding
-
         step = hint_encoding(data, error.start, options.encoding)
         raise ReadError(
             f"{piece.path}: byte {piece.start + error.start:,} is not valid "
