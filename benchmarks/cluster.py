@@ -1,11 +1,12 @@
 """Time runs on Dask clusters that grow or are far away, beside Dask's own `Client.map` in one run.
 
-    python benchmarks/cluster.py [far] [grow] [lost] [noop] [--rounds 3]
+    python benchmarks/cluster.py [far] [grow] [lost] [noop] [--rounds 3] [--chunks 1_000_000]
 
 `far`: the client reaches the scheduler through a proxy that delays each way by 55 ms; 200 chunks of
 0.2 s on two workers. `grow`: an adaptive cluster, 0 to 4 workers, 41 chunks of 1 s. `lost`: such a
 cluster, 120 chunks of 0.5 s, of which a worker is killed every 5 s: all have one result, and what
-was started a second time is counted. `noop`: chunks that do nothing, on two warm workers.
+was started a second time is counted. `noop`: chunks that do nothing, on two warm workers:
+`--chunks` of them, and for `Client.map` as many as take it less than a minute.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 DELAY_S = 0.055
 PIECE_S, LOST_EACH_S = 0.5, 5.0
+MAX_MAPPED = 10_000
 
 
 async def _delay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -84,6 +86,10 @@ def _sleep(chunk: pd.DataFrame) -> float:
     return seconds
 
 
+def _take(chunk: pd.DataFrame) -> float:
+    return float(chunk.seconds.item())
+
+
 def _timed(act: Callable[[], object]) -> float:
     begun_s = time.perf_counter()
     act()
@@ -112,16 +118,20 @@ def separate_cluster() -> Iterator[str]:
             yield client.scheduler.address
 
 
-def _run(values: list[float], client: Client) -> None:
+def _run(
+    values: list[float], client: Client, function: Callable[[pd.DataFrame], float] = _sleep
+) -> None:
     frame = pd.DataFrame({"seconds": values})
     options = {"chunk_size": "1 rows", "scheduler": client, "progress": False}
-    assert td.process(frame, _sleep, **options).value == values
+    assert td.process(frame, function, **options).value == values
 
 
-def _map(values: list[float], client: Client) -> None:
+def _map(
+    values: list[float], client: Client, function: Callable[[pd.DataFrame], float] = _sleep
+) -> None:
     # Frames, so that these workers import pandas, too.
     frames = [pd.DataFrame({"seconds": [value]}) for value in values]
-    assert client.gather(client.map(_sleep, frames, pure=False)) == values
+    assert client.gather(client.map(function, frames, pure=False)) == values
 
 
 def far(ways: list[str]) -> None:
@@ -196,14 +206,17 @@ def lost(ways: list[str]) -> None:
             )
 
 
-def noop(ways: list[str]) -> None:
-    """20,000 items that take no time."""
+def noop(ways: list[str], chunks: int = 100_000) -> None:
+    """Items that take no time."""
     with separate_cluster() as address, Client(address, set_as_default=False) as client:
-        values = [0.0] * 20_000
         for way in ways:
-            act = _map if way == "Client.map" else _run
-            seconds = _timed(lambda act=act: act(values, client))
-            print(f"noop  {way:15} {1e6 * seconds / len(values):6.0f} µs an item", flush=True)
+            is_map = way == "Client.map"
+            act, count = (_map, min(chunks, MAX_MAPPED)) if is_map else (_run, chunks)
+            values = [float(number) for number in range(count)]
+            seconds = _timed(lambda act=act, values=values: act(values, client, _take))
+            print(
+                f"noop  {way:15} {1e6 * seconds / count:6.0f} µs an item of {count:,}", flush=True
+            )
 
 
 MEASUREMENTS = {"far": far, "grow": grow, "lost": lost, "noop": noop}
@@ -212,6 +225,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", nargs="*", choices=[*MEASUREMENTS, []], help="all without any")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--chunks", type=int, default=100_000, help="of noop")
     parsed = parser.parse_args()
     for name in parsed.what or MEASUREMENTS:
-        MEASUREMENTS[name](["Client.map", "Taskinity"] * parsed.rounds)
+        options = {"chunks": parsed.chunks} if name == "noop" else {}
+        MEASUREMENTS[name](["Client.map", "Taskinity"] * parsed.rounds, **options)

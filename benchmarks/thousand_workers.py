@@ -22,7 +22,6 @@ import tempfile
 import time
 import tracemalloc
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -34,6 +33,7 @@ from taskinity_data.execution import driver
 from taskinity_data.execution.schedulers.base import Strategy
 from taskinity_data.execution.window import Window
 from taskinity_data.execution.worker.run_item import run_each
+from taskinity_data.outcome_block import OutcomeBlock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,16 +72,16 @@ class Simulated(Strategy):
         took_s = [self._chunk_s * self._random.uniform(0.75, 1.25) for _ in items]
         if self._first is None:
             (self._first,) = run_each(loaded, items[:1], restores=True)
-        (attempt,) = self._first.attempts
-        ended = [
-            replace(self._first, key=item.key, attempts=(replace(attempt, duration_s=seconds),))
-            for item, seconds in zip(items, took_s, strict=True)
-        ]
+        ended = OutcomeBlock(self._first.task, self._first.workers[0])
+        started_s, _, *times = self._first.times
+        for seconds in took_s:
+            ended.add((started_s, seconds, *times), *self._first.counts, self._first.values[0])
+        ended.end_turn(self._first.spent, self._first.peak_nbytes)
         free_s = heapq.heappop(self._free_s)
         end_s = max(self.now_s, free_s) + sum(took_s)
         heapq.heappush(self._free_s, end_s)
         future: Future[Any] = Future()
-        heapq.heappush(self._ends, (end_s, self.batches, future, ended))
+        heapq.heappush(self._ends, (end_s, self.batches, future, [ended]))
         self.batches += 1
         self.busy_s += sum(took_s)
         self.most_in_flight = max(self.most_in_flight, len(self._ends))
@@ -113,12 +113,12 @@ def simulate(pattern: str, workers: int, chunk_s: float, rows: int) -> tuple[Sim
 
     class VirtualWindow(Window):
         @property
-        def has_done(self) -> bool:
+        def done(self) -> int:
             strategy.advance(jumps=False)
-            return super().has_done
+            return super().done
 
         def wait(self, timeout_s: float, **options: Any) -> Any:
-            strategy.advance(jumps=not self.has_done)
+            strategy.advance(jumps=not self.done)
             return super().wait(timeout_s, **options)
 
         def pause(self, seconds: float) -> None:

@@ -117,7 +117,8 @@ class ChunkRetried(Event):
     """A chunk has failed and is retried: `description` says how, as a phrase.
 
     `outcome` holds its attempts so far, None if it was lost with its worker. A chunk that is split
-    is replaced by `parts` chunks with their own keys.
+    is replaced by `parts` chunks with their own keys. `where` is its range in `path`, None for an
+    item.
     """
 
     task: str
@@ -125,6 +126,8 @@ class ChunkRetried(Event):
     description: str
     outcome: Outcome | None = None
     parts: int = 0
+    path: str | None = None
+    where: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,7 +264,8 @@ class Checkpoints:
             return
         if self._quarantine is not None:
             self._quarantine.forget(name, items)
-        has_identities = all(fan.identity_of(item)[0] for item in items)
+        identities = list(map(fan.identity_of, items))
+        has_identities = all(identity for identity, *_ in identities)
         keeps = self._values if block.values and has_identities else None
         buffers = [] if keeps is None else keeps.encode_block(fan, block)
         if not buffers and block.values:  # some of them may be kept
@@ -273,9 +274,11 @@ class Checkpoints:
             return
         from taskinity_data.checkpoints.plain_outcomes import to_plain_block
 
-        for item in items if self._outdated else ():
-            self._outdated.discard((name, item.key, fan.identity_of(item)[1]))
-        self._write_ended("B", to_plain_block(fan, items, block), buffers, len(items))
+        if self._outdated:
+            for item, (_, before, _) in zip(items, identities, strict=True):
+                self._outdated.discard((name, item.key, before))
+        plain = to_plain_block(fan.name, items, identities, block)
+        self._write_ended("B", plain, buffers, len(items))
         fan.forget(items)
 
     def _keep_part(self, name: str, item: Any, outcome: Outcome) -> None:

@@ -57,7 +57,7 @@ class FanOutRecord:
         self._reducers = job.reducers
         self._files: dict[SourceFile, str] = {}
         self._named: set[str] = set()
-        self._readers: dict[int, tuple[Any, bytes]] = {}
+        self._begun: dict[tuple[int, str], tuple[Any, Any]] = {}
         self._counts = DigestCounts()
         self._current: dict[tuple[int, ...], tuple[str | None, int, str | None]] = {}
         shared = _describe_job(job)
@@ -228,13 +228,14 @@ class FanOutRecord:
         code = codes[item.position if len(codes) > 1 else 0]
         if code is None or isinstance(item.data, StreamBlock):
             return None
-        digest = blake2b(code.encode(), digest_size=16)
         if isinstance(item.data, Chunk):
-            digest.update(self._name_reader(item.data.reader))
+            digest = self._begin(item.data.reader, code).copy()
             for piece in item.data.pieces:
                 name = self.name_file(piece.file)
                 digest.update(f"\0{name}\0{piece.start}\0{piece.stop}".encode())
-        elif type(item.data) in _SCALARS:
+            return str(digest.hexdigest())
+        digest = blake2b(code.encode(), digest_size=16)
+        if type(item.data) in _SCALARS:
             digest.update(f"\0{type(item.data).__name__} {item.data!r}".encode())
         else:
             value_digest = identify({"": _with_files(item.data)}).digest
@@ -243,11 +244,14 @@ class FanOutRecord:
             digest.update(value_digest.encode())
         return digest.hexdigest()
 
-    def _name_reader(self, reader: Any) -> bytes:
-        if id(reader) not in self._readers:
+    def _begin(self, reader: Any, code: str) -> Any:
+        """Return the digest of code and reader, with which those of its chunks begin."""
+        begun = self._begun.get((id(reader), code))
+        if begun is None:
+            digest = blake2b(f"{code}{_digest(reader.identity())}".encode(), digest_size=16)
             # The reader is held too, so that no id is reused.
-            self._readers[id(reader)] = reader, _digest(reader.identity()).encode()
-        return self._readers[id(reader)][1]
+            begun = self._begun[id(reader), code] = reader, digest
+        return begun[1]
 
     def find(self, item: Any, *, mends: bool = False) -> Any:
         """Return the record of `item` from before, if there is one; each is used once.

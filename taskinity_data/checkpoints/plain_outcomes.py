@@ -54,13 +54,17 @@ _COLUMNS = ("times", "counts", "sizes", "spent", "peaks")
 """The numbers of a block."""
 
 
-def to_plain_block(fan: Any, items: Sequence[Any], block: OutcomeBlock) -> dict[str, Any]:
-    """Return what the journal keeps of `items` of a fan-out, which completed together."""
-    identities = [fan.identity_of(item) for item in items]
+def to_plain_block(
+    name: str, items: Sequence[Any], identities: Sequence[Any], block: OutcomeBlock
+) -> dict[str, Any]:
+    """Return what the journal keeps of `items` of a fan-out, which completed together.
+
+    `identities` are what `FanOutRecord.identity_of` returns for each.
+    """
     befores = [before for _, before, _ in identities]
-    columns = {name: getattr(block, name).tobytes() for name in _COLUMNS}
+    columns = {column: getattr(block, column).tobytes() for column in _COLUMNS}
     return columns | {
-        "name": fan.name,
+        "name": name,
         "keys": b"".join(bytes.fromhex(item.key) for item in items),
         "positions": array("q", [item.position for item in items]).tobytes(),
         "where": _plain_ranges([item.data for item in items]),

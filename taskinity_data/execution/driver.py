@@ -18,8 +18,8 @@ from taskinity_data.execution.fan_out_results import Completed
 from taskinity_data.execution.run_account import Account, ItemColumns
 from taskinity_data.execution.run_progress import StageProgress, StopRules, failing
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
-from taskinity_data.execution.split_chunks import guard_batch
-from taskinity_data.execution.window import Batch, Window, make_key
+from taskinity_data.execution.split_chunks import guard_items
+from taskinity_data.execution.window import Window, make_key
 from taskinity_data.execution.worker.job import Item, Job
 from taskinity_data.machine import read_umask
 from taskinity_data.outcome import Outcome, RunStatus, Status
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.jobs import Work
     from taskinity_data.execution.schedulers.base import Strategy
+    from taskinity_data.execution.window import Batch
     from taskinity_data.outcome_block import OutcomeBlock
     from taskinity_data.policy import Policy
 
@@ -105,7 +106,7 @@ class Driver:
         self._checkpoints = checkpoints
         self._idle = idle
         self._limits = StopRules(max_failures, run_timeout_s)
-        self._window = Window(run_id)
+        self._window = Window()
         self._active = self._stages.active
         self._judge = Attempts(policies, self._active, self.account.resize, seed, self._retry)
         self._completed = Completed(self._end_block)
@@ -219,10 +220,11 @@ class Driver:
         if self.stop_reason is not None:
             return
         self._judge.release()
-        if self._stages.has_more_items:
+        has_more = self._stages.has_more_items
+        if has_more:
             self.chooser.refresh()
         strategy = self.chooser.strategy
-        window = self.chooser.limit(self._window.limit(strategy))
+        window = self.chooser.limit(self._window.limit(strategy, has_more=has_more))
         busy = self._window.count(strategy)
         while busy < window and (due := self._judge.take_due()) is not None:
             batch, item = due
@@ -231,8 +233,9 @@ class Driver:
             busy += 1
         self._has_room = busy < window
         turns = deque(self._active.values())
-        # What has ended is looked at first: it may change the size of what is cut next.
-        while turns and busy < window and self.stop_reason is None and not self._window.has_done:
+        # What has ended is looked at before: it may change the size of what is cut next. A part of
+        # what is missing may wait until that is handed out: to look at each alone costs more.
+        while turns and self.stop_reason is None and self._window.done < window - busy:
             fan_out = turns.popleft()
             busy += max(1, self._hand_out(fan_out, strategy, 1 if turns else window - busy))
             if not fan_out.is_cut:
@@ -274,11 +277,10 @@ class Driver:
         self.has_submitted = True
         # A plain aggregate's list is not sent elsewhere unless its own time limit asks for it.
         deadline = None if self.chooser.is_local(strategy) else self._limits.deadline
-        guarded = [guard_batch(Batch(name, items, strategy, job), deadline) for items in batches]
+        guarded = guard_items(batches, job, strategy, deadline)
         if name in self._active:
-            self.account.submit(name, [item for batch in guarded for item in batch.items])
-        for batch in guarded:
-            self._window.submit(batch)
+            self.account.submit(name, [item for items in guarded for item in items])
+        self._window.submit(name, guarded, strategy, job)
 
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
@@ -292,13 +294,13 @@ class Driver:
         self.seconds["wait"] += time.perf_counter() - at
         if not finished:
             self._idle()
+        # A function in this process may have set another: what the run writes goes by its own.
+        os.umask(self._umask)
         for batch, outcomes in finished:
             if isinstance(outcomes, SchedulerError) and batch.strategy.is_gone:
                 # No fault of these items: they have not run, and a resumed run does them.
                 self.fail(str(outcomes), outcomes)
                 continue
-            # A function in this process may have set another: what the run writes goes by its own.
-            os.umask(self._umask)
             for item, ended in self._judge.take_in(batch, outcomes):
                 if isinstance(item, list):
                     self._completed.add(batch, item, ended)

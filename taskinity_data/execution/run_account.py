@@ -98,7 +98,9 @@ class Account:
         if outcome is None and not parts:
             self.notices.lose(name, item)
         self._emit(
-            events.ChunkRetried(self._run_id, time.time(), name, item.key, how, outcome, parts)
+            events.ChunkRetried(
+                self._run_id, time.time(), name, item.key, how, outcome, parts, *item.file_range
+            )
         )
 
     def end_item(self, name: str, item: Item, outcome: Outcome) -> None:
@@ -136,12 +138,13 @@ about a kilobyte."""
 
 
 class ItemColumns(Sequence[Item]):
-    """Whole items at their first attempt, in about 20 bytes each beside their data.
+    """Whole items at their first attempt: of chunks their positions, of others about 20 bytes each
+    beside their data.
 
     Parameters
     ----------
     chunks : CutColumns, optional
-        The chunks that are their data, by position; None: the data of each is kept here.
+        The chunks that are their data, by position; None: key and data of each are kept here.
     """
 
     __slots__ = ("chunks", "data", "keys", "positions", "rows")
@@ -160,9 +163,9 @@ class ItemColumns(Sequence[Item]):
         if any(item.part or item.attempt > 1 or item.is_suspect for item in items):
             return items
         columns = ItemColumns(chunks if type(items[0].data) is Chunk else None)
-        columns.keys += bytes.fromhex("".join([item.key for item in items]))
         columns.positions.extend([item.position for item in items])
         if columns.chunks is None:
+            columns.keys += bytes.fromhex("".join([item.key for item in items]))
             columns.data += [item.data for item in items]
             columns.rows = {
                 number: item.counted_rows
@@ -192,10 +195,12 @@ class ItemColumns(Sequence[Item]):
     def __getitem__(self, number: Any) -> Any:
         if isinstance(number, slice):
             return [self[index] for index in range(len(self))[number]]
-        start, position = number * _KEY_NBYTES, self.positions[number]
-        key = self.keys[start : start + _KEY_NBYTES].hex()
+        position = self.positions[number]
         if self.chunks is not None:
-            return Item(key, self.chunks[position], position)
+            chunk = self.chunks[position]
+            return Item(chunk.key, chunk, position)
+        start = number * _KEY_NBYTES
+        key = self.keys[start : start + _KEY_NBYTES].hex()
         return Item(key, self.data[number], position, counted_rows=self.rows.get(number, 1))
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.chunk import Chunk
     from taskinity_data.execution.schedulers.base import Strategy
-    from taskinity_data.execution.window import Batch
     from taskinity_data.execution.worker.deadline import Deadline
     from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.outcome import Failure, Outcome
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SizeCap",
     "SplitChunks",
-    "guard_batch",
+    "guard_items",
     "is_too_large",
     "make_guard",
 ]
@@ -33,31 +32,32 @@ _MIN_NBYTES = 256 << 20
 """What a child process may hold in any case: Python with pandas and pyarrow has 130 MiB."""
 
 
-def guard_batch(batch: Batch, deadline: Deadline | None) -> Batch:
-    """Return `batch` with guards on the items that may have to be stopped.
+def guard_items(
+    batches: Sequence[list[Item]], job: Job, strategy: Strategy, deadline: Deadline | None
+) -> Sequence[list[Item]]:
+    """Return `batches` with guards on the items that may have to be stopped, without elsewhere.
+
+    That is where a step has a time limit, where a worker died under it, and where the run has an
+    end, `deadline`, and `strategy` can't end its workers.
 
     Raises
     ------
     PlanError
-        Its job has a time limit that its strategy can't keep.
+        `job` has a time limit that `strategy` can't keep.
     """
-    check_timeouts(batch.job, batch.strategy)
-    items = [_guard(item, batch.job, batch.strategy, deadline) for item in batch.items]
-    return batch._replace(items=items)
-
-
-def _guard(item: Item, job: Job, strategy: Strategy, deadline: Deadline | None) -> Item:
-    """Return `item` with a guard where it may have to be stopped, without one elsewhere.
-
-    That is where a step has a time limit, where a worker died under it, and where the run has an
-    end, `deadline`, and `strategy` can't end its workers.
-    """
-    may_outlast = deadline is not None and not strategy.can_abort
-    if may_outlast and not job.is_timed:
-        may_outlast = strategy.can_send(job)
-    if not strategy.can_end or not (job.is_timed or item.is_suspect or may_outlast):
-        return item if item.guard is None else replace(item, guard=None)
-    return replace(item, guard=make_guard(strategy.memory_nbytes, deadline))
+    check_timeouts(job, strategy)
+    needs_all = job.is_timed or (
+        deadline is not None and not strategy.can_abort and strategy.can_send(job)
+    )
+    if not needs_all and not any(
+        item.is_suspect or item.guard is not None for items in batches for item in items
+    ):
+        return batches
+    guard = make_guard(strategy.memory_nbytes, deadline) if strategy.can_end else None
+    return [
+        [replace(item, guard=guard if needs_all or item.is_suspect else None) for item in items]
+        for items in batches
+    ]
 
 
 def make_guard(memory_nbytes: int | None, deadline: Deadline | None = None) -> Guard:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import queue
+import secrets
 import time
 from hashlib import blake2b
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import WorkerDied
 from taskinity_data.execution.schedulers.base import NotRun
 from taskinity_data.outcome import Outcome
+from taskinity_data.outcome_block import OutcomeBlock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from taskinity_data.execution.schedulers.base import Pending, Strategy
     from taskinity_data.execution.worker.job import Item, Job
-    from taskinity_data.outcome_block import OutcomeBlock
 
 __all__ = ["WATCH_S", "Batch", "Window", "make_key"]
 
@@ -27,10 +31,10 @@ it has: once a minute that costs nothing, and most chunks are quicker."""
 MIN_LATE_S, LATE = 1.0, 2.0
 """A batch that takes longer than that, and so many times the mean, may get a second copy."""
 
-PAUSE_S, MANY, FULL = 0.02, 4, 0.9
+PAUSE_S, MANY, FULL = 0.1, 4, 0.9
 """How long `wait` pauses for others to end, a tenth of a batch's time at most, if half of so many,
 running and queued, will: what is taken in together costs the driver a third. With less than that
-share of the batches that there may be, workers might run dry."""
+share of the batches that there may be, workers might run dry, where more are to come."""
 
 MEMORY = 8
 """The time of a batch is the mean of about so many of the last ones."""
@@ -43,15 +47,15 @@ class Batch(NamedTuple):
     items: list[Item]
     strategy: Strategy
     job: Job
-    submitted_s: float = 0.0
+    submitted_s: float
 
 
 class Window:
     """Batches in flight. Used by one thread; futures end in any."""
 
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
-        self._ticket = 0
+    def __init__(self) -> None:
+        self._token = secrets.token_hex(8)
+        self._tickets = count()
         self._in_flight: dict[Pending, Batch] = {}
         self._copies: dict[Pending, Pending] = {}
         self._given_up: list[Any] = []
@@ -67,9 +71,9 @@ class Window:
         return len(self._in_flight)
 
     @property
-    def has_done(self) -> bool:
-        """Whether there are batches, and `wait` would return at once."""
-        return bool(self._in_flight) and not self._done.empty()
+    def done(self) -> int:
+        """How many batches `wait` would return at once."""
+        return self._done.qsize() if self._in_flight else 0
 
     def count(self, strategy: Strategy) -> int:
         """Batches that `strategy` has."""
@@ -83,10 +87,10 @@ class Window:
             return True
         return self.count(strategy) < strategy.workers
 
-    def limit(self, strategy: Strategy) -> int:
-        """Batches that `strategy` is to have at once."""
+    def limit(self, strategy: Strategy, *, has_more: bool) -> int:
+        """Batches that `strategy` is to have at once; `has_more` says if more items are to come."""
         limit = strategy.window(self._batch_s)
-        self._nearly_all = FULL * limit if strategy.queues else math.inf
+        self._nearly_all = math.inf if not strategy.queues else FULL * limit if has_more else 0
         return limit
 
     @property
@@ -106,7 +110,7 @@ class Window:
             if batch.submitted_s < late_s
         ][: max(0, strategy.workers - self.count(strategy))]
         for pending, batch in late:
-            copy = self.submit(batch)
+            (copy,) = self._submit_again(batch)
             self._copies[pending], self._copies[copy] = copy, pending
         return [(batch.name, item) for _, batch in late for item in batch.items]
 
@@ -124,17 +128,23 @@ class Window:
             self._given_up.append(other)
         return True
 
-    def submit(self, batch: Batch) -> Pending:
-        """Hand `batch` to its strategy, under a name of its own; a job is loaded once."""
-        self._ticket += 1
-        key = f"{batch.name}-{make_key(self._run_id, batch.items[0].key, str(self._ticket))}"
-        name = id(batch.strategy), id(batch.job)
-        if name not in self._loaded:
-            self._loaded[name] = (batch.strategy, batch.job, batch.strategy.load(batch.job))
-        pending = batch.strategy.submit(self._loaded[name][2], batch.items, key)
-        self._in_flight[pending] = batch._replace(submitted_s=time.monotonic())
-        pending.add_done_callback(self._done.put)
-        return pending
+    def submit(
+        self, name: str, batches: Sequence[list[Item]], strategy: Strategy, job: Job
+    ) -> Sequence[Pending]:
+        """Hand `batches` to their strategy, each under a key of its own; a job is loaded once."""
+        ids = id(strategy), id(job)
+        if ids not in self._loaded:
+            self._loaded[ids] = (strategy, job, strategy.load(job))
+        keys = [f"{name}-{self._token}-{next(self._tickets)}" for _ in batches]
+        submitted = strategy.submit_all(self._loaded[ids][2], dict(zip(keys, batches, strict=True)))
+        at = time.monotonic()
+        for pending, items in zip(submitted, batches, strict=True):
+            self._in_flight[pending] = Batch(name, items, strategy, job, at)
+            pending.add_done_callback(self._done.put)
+        return submitted
+
+    def _submit_again(self, batch: Batch) -> Sequence[Pending]:
+        return self.submit(batch.name, [batch.items], batch.strategy, batch.job)
 
     def pause(self, seconds: float) -> None:
         """Let others end."""
@@ -171,21 +181,26 @@ class Window:
                 if batch is None or not self._counts(pending, outcomes):
                     continue
                 if isinstance(outcomes, NotRun) and not self._is_cancelled:
-                    self.submit(batch)
+                    self._submit_again(batch)
                     continue
                 if batch.items[0].data is not None:  # no plain task
                     self._measure(outcomes)
                 ended.append((batch, outcomes))
         return ended
 
-    def _measure(self, outcomes: list[Outcome | BaseException] | BaseException) -> None:
+    def _measure(self, outcomes: Any) -> None:
         """Learn from a batch that has ended how long one takes on a worker.
 
-        Blocks, of short items, count as no time: many are to wait, as they take less than a busy
+        Several short items count as no time: many are to wait, as they take less than a busy
         driver needs to look again.
         """
         if isinstance(outcomes, list) and outcomes:
-            took_s = sum(ended.duration_s for ended in outcomes if isinstance(ended, Outcome))
+            took_s = sum(
+                ended.duration_s
+                for ended in outcomes
+                if isinstance(ended, Outcome)
+                or (isinstance(ended, OutcomeBlock) and len(ended) == 1)
+            )
             before_s = took_s if self._batch_s is None else self._batch_s
             self._batch_s = before_s + (took_s - before_s) / MEMORY
 

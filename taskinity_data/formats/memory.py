@@ -176,7 +176,7 @@ class MemoryReader(TableReader):
 
     def _copy_rows(self, piece: Piece, rows: int) -> pd.DataFrame:
         number, first = divmod(piece.start, FEW_SHARE * self._few_rows)
-        key = piece.file, self.identity(), number
+        key = piece.path, piece.file.fingerprint, self.identity(), number
         frame = _frames.get(key)
         if frame is None:
             start = piece.start - first

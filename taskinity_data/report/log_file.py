@@ -89,7 +89,6 @@ class RunLog(events.Observer):
         self._waiting: list[str] | None = []
         self._left_out = 0
         self._flushed_s = 0.0
-        self._locations: dict[str, str] = {}
         self._cut: set[str] = set()
         # A run's clock of events is to the millisecond; most fall into the second of the last.
         self._second = (-1, "")
@@ -107,7 +106,7 @@ class RunLog(events.Observer):
         if outcome is not None:
             self._write_logs(where, outcome)
         if isinstance(event, (events.ChunksSubmitted, events.ChunksCompleted)):
-            description: tuple[int, str] | None = self._describe_batch(event)
+            description: tuple[int, str] | None = _describe_batch(event)
         else:
             description = self._describe(event)
         if description is None:
@@ -137,15 +136,12 @@ class RunLog(events.Observer):
     def _describe(self, event: events.Event) -> tuple[int, str] | None:
         match event:
             case events.ChunkFinished():
-                return self._describe_finished(event.outcome)
+                return _describe_finished(event.outcome, _locate(event))
             case events.ChunkSubmitted():
-                if event.path:
-                    self._locations[event.key] = f"{event.path} [{event.where}]"
-                location = self._locations.get(event.key, "")
-                return logging.DEBUG, f"handed out {location}".rstrip()
+                return logging.DEBUG, f"handed out {_locate(event)}".rstrip()
             case events.ChunkRetried():
                 why = "" if event.outcome is None else f": {event.outcome.failure}"
-                location = self._locations.get(event.key, "")
+                location = _locate(event)
                 description = (
                     f"tried again {event.description}{f', {location}' if location else ''}"
                 )
@@ -178,46 +174,6 @@ class RunLog(events.Observer):
                 why = f", {event.reason}" if event.reason else ""
                 return logging.ERROR if is_bad else logging.INFO, f"ended: {event.status}{why}"
         return None
-
-    def _describe_batch(
-        self, event: events.ChunksSubmitted | events.ChunksCompleted
-    ) -> tuple[int, str]:
-        chunks = format_count(len(event.items), "chunk")
-        if isinstance(event, events.ChunksSubmitted):
-            for item in event.items:
-                path, where = item.file_range
-                if path:
-                    self._locations[item.key] = f"{path} [{where}]"
-            return logging.DEBUG, f"handed out {chunks}"
-        if self._locations:
-            for item in event.items:
-                self._locations.pop(item.key, None)
-        block = event.block
-        took = format_seconds(block.duration_s)
-        rows = f", {format_count(block.rows, 'row')}" if block.counts else ""
-        names = set(block.workers)
-        workers = format_count(len(names), "worker") if len(names) > 1 else min(names)
-        return logging.INFO, f"{chunks} completed in {took} on {workers}{rows}"
-
-    def _describe_finished(self, outcome: Outcome) -> tuple[int, str]:
-        location = self._locations.pop(outcome.key, "")
-        if outcome.is_recalled:
-            return logging.INFO, "reused from an earlier run"
-        took = format_seconds(outcome.duration_s)
-        worker = outcome.attempts[-1].worker if outcome.attempts else "no worker"
-        if outcome.status is Status.COMPLETED:
-            rows = "" if outcome.rows is None else f", {format_count(outcome.rows, 'row')}"
-            how = "completed by its fallback" if outcome.is_fallback else "completed"
-            level = logging.WARNING if outcome.is_fallback else logging.INFO
-            return level, f"{how} in {took} on {worker}{rows}"
-        ending = "quarantined" if outcome.is_quarantined else str(outcome.status).lower()
-        often = format_count(len(outcome.attempts), "attempt")
-        level = logging.ERROR if outcome.status is Status.FAILED else logging.WARNING
-        description = f"{ending} after {often}, {took} on {worker}"
-        return (
-            level,
-            f"{description}{f', {location}' if location else ''}: {_describe_failure(outcome)}",
-        )
 
     # -- the file ------------------------------------------------------------------------------
 
@@ -312,6 +268,42 @@ def format_line(stamp: str, level: int, run_id: str, where: str, text: str) -> s
         # Half a surrogate pair, as names of files may hold, has no bytes.
         line = line.encode("utf-8", "backslashreplace").decode()
     return f"{stamp} {logging.getLevelName(level)} {run_id} {line}\n"
+
+
+def _locate(event: events.ChunkSubmitted | events.ChunkRetried | events.ChunkFinished) -> str:
+    return f"{event.path} [{event.where}]" if event.path else ""
+
+
+def _describe_batch(event: events.ChunksSubmitted | events.ChunksCompleted) -> tuple[int, str]:
+    chunks = format_count(len(event.items), "chunk")
+    if isinstance(event, events.ChunksSubmitted):
+        return logging.DEBUG, f"handed out {chunks}"
+    block = event.block
+    took = format_seconds(block.duration_s)
+    rows = f", {format_count(block.rows, 'row')}" if block.counts else ""
+    names = set(block.workers)
+    workers = format_count(len(names), "worker") if len(names) > 1 else min(names)
+    return logging.INFO, f"{chunks} completed in {took} on {workers}{rows}"
+
+
+def _describe_finished(outcome: Outcome, location: str) -> tuple[int, str]:
+    if outcome.is_recalled:
+        return logging.INFO, "reused from an earlier run"
+    took = format_seconds(outcome.duration_s)
+    worker = outcome.attempts[-1].worker if outcome.attempts else "no worker"
+    if outcome.status is Status.COMPLETED:
+        rows = "" if outcome.rows is None else f", {format_count(outcome.rows, 'row')}"
+        how = "completed by its fallback" if outcome.is_fallback else "completed"
+        level = logging.WARNING if outcome.is_fallback else logging.INFO
+        return level, f"{how} in {took} on {worker}{rows}"
+    ending = "quarantined" if outcome.is_quarantined else str(outcome.status).lower()
+    often = format_count(len(outcome.attempts), "attempt")
+    level = logging.ERROR if outcome.status is Status.FAILED else logging.WARNING
+    description = f"{ending} after {often}, {took} on {worker}"
+    return (
+        level,
+        f"{description}{f', {location}' if location else ''}: {_describe_failure(outcome)}",
+    )
 
 
 def _describe_task(event: events.TaskFinished) -> tuple[int, str]:

@@ -28,7 +28,7 @@ __all__ = [
 
 def check_before(pieces: Sequence[Piece]) -> None:
     """Raise `SourceChanged` where that shows before `pieces` are read: files of this machine."""
-    _check({file: start for file, start in _find_files(pieces).items() if file.store is None})
+    _check([piece for piece in pieces if piece.file.store is None])
 
 
 def check_after(pieces: Sequence[Piece]) -> None:
@@ -40,7 +40,7 @@ def check_after(pieces: Sequence[Piece]) -> None:
     receive one request a chunk, after it is read. No request is made for an object whose rows the
     plan rules out altogether: its footer was read when it was planned.
     """
-    _check(_find_files([piece for piece in pieces if piece.nbytes or piece.file.store is None]))
+    _check([piece for piece in pieces if piece.nbytes or piece.file.store is None])
 
 
 def refuse_changed(pieces: Sequence[Piece], error: ReadError | OSError) -> None:
@@ -54,7 +54,7 @@ def refuse_changed(pieces: Sequence[Piece], error: ReadError | OSError) -> None:
     if isinstance(error, ReadError) and error.has_timed_out:
         return
     try:
-        _check({file: start for file, start in _find_files(pieces).items() if file.store})
+        _check([piece for piece in pieces if piece.file.store is not None])
     except SourceChanged:
         raise
     except ReadError:
@@ -82,16 +82,15 @@ def explain_change(file: SourceFile, start: int = 0) -> Iterator[None]:
         raise
 
 
-def _find_files(pieces: Sequence[Piece]) -> dict[SourceFile, int]:
-    """Return the files that `pieces` lie in, each with where its first piece begins."""
+def _check(pieces: Sequence[Piece]) -> None:
+    """Look at each file that `pieces` lie in, with where its first piece begins."""
+    if len(pieces) == 1:  # as nearly always, and files are compared by all that they have
+        pieces[0].file.check(pieces[0].start)
+        return
     starts: dict[SourceFile, int] = {}
     for piece in pieces:
         starts.setdefault(piece.file, piece.start)
-    return starts
-
-
-def _check(files: dict[SourceFile, int]) -> None:
-    for _ in map_files(lambda file: file.check(files[file]), list(files)):
+    for _ in map_files(lambda file: file.check(starts[file]), list(starts)):
         pass
 
 

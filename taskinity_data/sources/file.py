@@ -69,6 +69,9 @@ class SourceFile:
         else:
             self.store.check(self.name, self.path, self.fingerprint, start)
 
+    def __hash__(self) -> int:
+        return hash((self.path, self.fingerprint))
+
     def __str__(self) -> str:
         return self.path
 

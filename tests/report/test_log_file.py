@@ -82,9 +82,12 @@ def test_what_failed_is_told_with_place_and_frames_and_tries_as_they_come(log):
     failure = Failure("ValueError", "bad", 'File "my.py", line 7, in work\nValueError: bad')
     log.on_event(events.ChunkSubmitted("r", 1.0, "Work", "0123456789ab", 5, "/a.csv", "bytes 0"))
     first = ended(Status.FAILED, failure=failure)
-    log.on_event(events.ChunkRetried("r", 1.0, "Work", first.key, "in 1 s", first))
-    log.on_event(events.ChunkRetried("r", 1.0, "Work", first.key, "its worker died"))
-    log.on_event(events.ChunkFinished("r", 1.0, "Work", first))
+    where = "/a.csv", "bytes 0"
+    log.on_event(events.ChunkRetried("r", 1.0, "Work", first.key, "in 1 s", first, 0, *where))
+    log.on_event(
+        events.ChunkRetried("r", 1.0, "Work", first.key, "its worker died", None, 0, *where)
+    )
+    log.on_event(events.ChunkFinished("r", 1.0, "Work", first, *where))
     log.on_event(events.ChunkFinished("r", 1.0, "Work", ended(is_fallback=True)))
     log.on_event(events.TaskFinished("r", 1.0, "Add", first))
     frames = r'File "my.py", line 7, in work\nValueError: bad'

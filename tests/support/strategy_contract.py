@@ -140,12 +140,12 @@ class StrategyContract:
 
     def test_many_batches_at_once_all_come_back(self, strategy):
         loaded = strategy.load(Job("P", ((Step("P", double),),)))
-        pending = [
-            strategy.submit(loaded, [Item(f"{number:032x}", number)], f"P-{next(NUMBERS):032x}")
-            for number in range(50)
-        ]
-        found = self.finish(strategy, pending)
-        assert [batch[0].value[1] for batch in found] == [2 * number for number in range(50)]
+        batches = {
+            f"P-{next(NUMBERS):032x}": [Item(f"{number:032x}", number)] for number in range(50)
+        }
+        found = self.finish(strategy, strategy.submit_all(loaded, batches))
+        outcomes = map(self.split, found, batches.values())
+        assert [outcome.value[1] for (outcome,) in outcomes] == [2 * number for number in range(50)]
 
     def test_an_item_with_a_guard_is_ended_when_its_time_is_up(self, strategy):
         job = Job("P", ((Step("P", hang_on_three, timeout_s=0.5),),))
@@ -158,7 +158,8 @@ class StrategyContract:
         # One at a time: a batch that takes long may leave out its last items.
         loaded = strategy.load(job)
         pending = [strategy.submit(loaded, [item], f"P-{next(NUMBERS):032x}") for item in items]
-        outcomes = [outcome for (outcome,) in self.finish(strategy, pending)]
+        ended = [ended for (ended,) in self.finish(strategy, pending)]
+        outcomes = self.split(ended, items)
         assert [outcome.status for outcome in outcomes] == ["COMPLETED", "FAILED", "COMPLETED"]
         assert "longer than its timeout of 0.5 s" in outcomes[1].failure.message
         assert outcomes[0].value[1] != os.getpid()

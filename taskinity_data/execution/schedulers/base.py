@@ -173,6 +173,10 @@ class Strategy(ABC):
     def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Pending:
         """Start `items` together under the name `key`, and return at once."""
 
+    def submit_all(self, loaded: Any, batches: Mapping[str, Sequence[Item]]) -> Sequence[Pending]:
+        """Start the items of each of `batches` together, under its name, and return at once."""
+        return [self.submit(loaded, items, key) for key, items in batches.items()]
+
     def collect(self, pending: Sequence[Any]) -> list[Any]:
         """Return what finished batches brought: outcomes in the items' order, or an exception.
 

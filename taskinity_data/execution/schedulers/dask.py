@@ -39,6 +39,9 @@ __all__ = ["DaskStrategy"]
 
 _log = logging.getLogger(__name__)
 
+MAX_MESSAGE_NBYTES = 1 << 20
+"""Tasks are sent together up to so many bytes, far from 10 MB, of which Dask warns."""
+
 
 class DaskStrategy(Strategy):
     """A Dask client.
@@ -202,28 +205,48 @@ class DaskStrategy(Strategy):
 
     def submit(self, loaded: Any, items: Sequence[Item], key: str) -> Any:
         """Submit one Dask task for all of `items`."""
+        return self.submit_all(loaded, {key: items})[0]
+
+    def submit_all(self, loaded: Any, batches: Mapping[str, Sequence[Item]]) -> list[Any]:
+        """Submit one Dask task for each of `batches`, many in one message."""
         if self.is_gone:
             raise SchedulerError(f"{self.name}: the Dask scheduler is gone")
-        runner, resources = loaded
         if self._restarts is None:
             self._restarts = Restarts(self._client, self._members.note_end)
-        self._restarts.expect(key)
-        blob = pack_items(items)
-        self._items_nbytes += (len(blob) - self._items_nbytes) / 8
-        travels = isinstance(runner, bytes)
-        call = (pickle.loads, pack_call(runner, blob)) if travels else (operator.call, runner, blob)
+        submitted: list[Any] = []
+        calls: dict[str, tuple[Any, ...]] = {}
+        nbytes = 0
+        for key, items in batches.items():
+            self._restarts.expect(key)
+            blob = pack_items(items)
+            self._items_nbytes += (len(blob) - self._items_nbytes) / 8
+            travels = isinstance(loaded[0], bytes)
+            calls[key] = (pack_call(loaded[0], blob),) if travels else (loaded[0], blob)
+            nbytes += len(calls[key][-1])
+            if nbytes > MAX_MESSAGE_NBYTES:
+                submitted += self._send(calls, *loaded)
+                calls, nbytes = {}, 0
+        return submitted + self._send(calls, *loaded)
+
+    def _send(
+        self, calls: Mapping[str, tuple[Any, ...]], runner: Any, resources: Any
+    ) -> list[_Fetched]:
+        if not calls:
+            return []
         restrictions = self._members.restrictions()
-        future = self._client.submit(
-            *call,
-            key=key,
+        futures = self._client.map(
+            pickle.loads if isinstance(runner, bytes) else operator.call,
+            *map(list, zip(*calls.values(), strict=True)),
+            key=list(calls),
             pure=False,
             retries=0,
             priority=self.priority,
             resources=resources,
             **restrictions,
         )
-        pending = _Fetched(future, frozenset(restrictions.get("workers", ())))
-        self._pending.add(pending)
+        workers = frozenset(restrictions.get("workers", ()))
+        pending = [_Fetched(future, workers) for future in futures]
+        self._pending.update(pending)
         return pending
 
     def collect(self, pending: Sequence[Any]) -> list[Any]:

@@ -65,8 +65,7 @@ def run_item(
 ) -> Outcome:
     """Return the outcome of `item`: see `run_each`."""
     (ended,) = run_each(job, (item,), begin, restores=restores)
-    assert isinstance(ended, Outcome)
-    return ended
+    return next(ended.outcomes([item])) if isinstance(ended, OutcomeBlock) else ended
 
 
 def run_each(
@@ -207,11 +206,9 @@ class _Turn:
         self._block.end_turn(array("d", map(sub, after, self._clocks)), peak_nbytes())
 
     def _close(self) -> None:
-        """Put the block beside what has ended; one item alone needs none."""
-        if len(self._items) > 1:
+        """Put the block beside what has ended."""
+        if self._items:
             self._ended.append(self._block)
-        elif self._items:
-            self._ended += self._block.outcomes(self._items)
 
 
 def _read_clocks(now_s: float) -> tuple[float, float, float]:

@@ -88,7 +88,9 @@ def test_the_failing_step_is_named():
 
 def test_one_bad_item_leaves_the_others_of_its_batch_alone():
     job = job_of(lambda x: 1 / x)
-    outcomes = run_items(job, [Item("a", 1), Item("b", 0), Item("c", 2)], ChildPool())
+    items = [Item("a", 1), Item("b", 0), Item("c", 2)]
+    before, failed, after = run_items(job, items, ChildPool())
+    outcomes = [*before.outcomes(items[:1]), failed, *after.outcomes(items[2:])]
     assert [outcome.status for outcome in outcomes] == ["COMPLETED", "FAILED", "COMPLETED"]
 
 

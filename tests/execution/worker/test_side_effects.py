@@ -61,7 +61,7 @@ def test_on_workers_they_are_put_back():
         nursery.close()
     assert first.value[1][0] == "/"
     assert first.attempts[0].notices[0] == "changed the working directory to '/'"
-    assert second.value[1] == (os.getcwd(), False)
+    assert second.values[0][1] == (os.getcwd(), False)
 
 
 def test_surroundings_are_put_back_as_they_were(monkeypatch, tmp_path):
