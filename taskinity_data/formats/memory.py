@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.types as pat
 from pandas.api.types import is_object_dtype, pandas_dtype
 
+from taskinity_data.data_kinds import measure_nbytes
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import deliver_rows, drop_pandas_index
 from taskinity_data.formats.filters import parse_filters
@@ -48,8 +49,8 @@ FRAME_NBYTES, FEW_SHARE = 64 << 10, 4
 takes 0.1 to 0.2 ms, hardly more than to make one of a single row; to copy rows takes 0.02 to 0.03.
 """
 
-_frames: Cache[pd.DataFrame] = Cache(4)
-"""The last frames from which rows were copied: all threads copy from one."""
+_frames: Cache[tuple[pd.DataFrame, int]] = Cache(4)
+"""The last frames from which rows were copied, with their sizes: all threads copy from one."""
 
 
 class Keeper:
@@ -160,7 +161,7 @@ class MemoryReader(TableReader):
         rows = pieces[0].stop - pieces[0].start
         if as_ == "pandas" and len(pieces) == 1 and 0 < rows <= self._few_rows:
             with suppress(ReadError):  # of which others of these rows may be the cause
-                return ReadResult(self._copy_rows(pieces[0], rows), rows, 0)
+                return self._copy_rows(pieces[0], rows)
         return super().read(pieces, as_)
 
     @cached_property
@@ -174,19 +175,22 @@ class MemoryReader(TableReader):
         row_nbytes = max(8, sum(self.access.sizes) // max(1, self.access.rows))
         return FRAME_NBYTES // row_nbytes // FEW_SHARE
 
-    def _copy_rows(self, piece: Piece, rows: int) -> pd.DataFrame:
+    def _copy_rows(self, piece: Piece, rows: int) -> ReadResult:
         number, first = divmod(piece.start, FEW_SHARE * self._few_rows)
         key = piece.path, piece.file.fingerprint, self.identity(), number
-        frame = _frames.get(key)
-        if frame is None:
+        cached = _frames.get(key)
+        if cached is None:
             start = piece.start - first
             # So many more that few rows never lie in two frames.
             stop = min(self.access.rows, start + (FEW_SHARE + 1) * self._few_rows)
             frame = super().read([replace(piece, start=start, stop=stop)], "pandas").data
-            _frames.put(key, frame)
+            cached = frame, measure_nbytes(frame) or 0
+            _frames.put(key, cached)
+        frame, nbytes = cached
         copied = frame.iloc[first : first + rows].copy()
         copied.index = pd.RangeIndex(rows)
-        return copied
+        # Measuring it takes longer than copying it. Texts count with the mean of those around them.
+        return ReadResult(copied, rows, 0, nbytes=nbytes * rows // len(frame))
 
     def deliver(self, table: pa.Table, as_: str, pieces: Sequence[Piece]) -> Any:
         """Return `table`, rows of `pieces`, as one of `KINDS`; Arrow lies in the mapped file."""

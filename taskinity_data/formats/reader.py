@@ -41,13 +41,15 @@ class ReadResult(NamedTuple):
 
     `data` is of the kind that was requested; `rows` its length; `filtered` the rows that filters
     and reader options dropped, None where that can't be known; `bad_lines` the records that did not
-    parse and were quarantined, None where there are none.
+    parse and were quarantined, None where there are none. `nbytes` are what `data` takes, None where
+    that is to be measured.
     """
 
     data: Any
     rows: int
     filtered: int | None
     bad_lines: BadLines | None = None
+    nbytes: int | None = None
 
 
 class Reader:

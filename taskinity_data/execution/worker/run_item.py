@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.formats.reader import ReadResult
     from taskinity_data.outcome import BadLines, Failure
 
 __all__ = [
@@ -254,7 +255,7 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
         data.refuse_unreadable()
     is_read = type(data) is StreamBlock or (type(data) is Chunk and kind != "chunk")
     if is_read and not isinstance(first, Value):
-        data, rows, filtered, bad_lines = _load(data, kind, clock)
+        data, rows, filtered, bad_lines, _ = _load(data, kind, clock)
     data = as_item(data) if job.traces_series else data
     data = _call_chain(job, item, data, clock, begin)
     clock.task = None
@@ -276,14 +277,15 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
     return _Done((partials, result), rows, filtered, output, bad_lines, columns, notices)
 
 
-def _load(data: Chunk | StreamBlock, kind: str, clock: _Clock) -> Any:
+def _load(data: Chunk | StreamBlock, kind: str, clock: _Clock) -> ReadResult:
     """Return the data as `kind`, and what is counted of it, on the `clock` of the attempt."""
     at = time.perf_counter()
     try:
         loaded = data.load(kind)
     finally:
         clock.read_s = time.perf_counter() - at
-    clock.memory_nbytes = measure_nbytes(loaded[0])
+    nbytes = loaded.nbytes
+    clock.memory_nbytes = measure_nbytes(loaded.data) if nbytes is None else nbytes
     return loaded
 
 
