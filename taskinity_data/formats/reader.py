@@ -41,7 +41,7 @@ class ReadResult(NamedTuple):
 
     `data` is of the kind that was requested; `rows` its length; `filtered` the rows that filters
     and reader options dropped, None where that can't be known; `bad_lines` the records that did not
-    parse and were quarantined, None where there are none. `nbytes` are what `data` takes, None where
+    parse and were quarantined, None where there are none. `nbytes` is what `data` takes, None where
     that is to be measured.
     """
 
