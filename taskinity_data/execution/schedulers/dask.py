@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import operator
 import pickle
@@ -12,10 +11,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S
-from taskinity_data.errors import SchedulerError, WorkerDied
+from taskinity_data.errors import SchedulerError
 from taskinity_data.events import DASHBOARD_PAGE
 from taskinity_data.execution.schedulers.base import NotRun, Strategy, WorkerRow
 from taskinity_data.execution.schedulers.cluster_workers import ClusterWorkers
+from taskinity_data.execution.schedulers.fetched import Fetched, fetch_all
 from taskinity_data.execution.schedulers.restarts import Restarts, add_lost
 from taskinity_data.execution.schedulers.worker_checks import (
     MAX_TRAVELLING_NBYTES,
@@ -29,7 +29,7 @@ from taskinity_data.execution.worker.shipping import pack_items, pack_job, unpac
 from taskinity_data.machine import limit_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from distributed import Client
 
@@ -79,7 +79,7 @@ class DaskStrategy(Strategy):
         self._cancelled: list[str] = []
         self._paths: Sequence[str] = ()
         self._runners: list[Any] = []
-        self._pending: set[_Fetched] = set()
+        self._pending: set[Fetched] = set()
         self._holders: set[str] = set()
         self._items_nbytes = 0.0
         self._restarts: Restarts | None = None
@@ -230,7 +230,7 @@ class DaskStrategy(Strategy):
 
     def _send(
         self, calls: Mapping[str, tuple[Any, ...]], runner: Any, resources: Any
-    ) -> list[_Fetched]:
+    ) -> list[Fetched]:
         if not calls:
             return []
         restrictions = self._members.restrictions()
@@ -245,7 +245,8 @@ class DaskStrategy(Strategy):
             **restrictions,
         )
         workers = frozenset(restrictions.get("workers", ()))
-        pending = [_Fetched(future, workers) for future in futures]
+        pending = [Fetched(future, workers) for future in futures]
+        self._client.loop.add_callback(fetch_all, pending)
         self._pending.update(pending)
         return pending
 
@@ -355,47 +356,6 @@ class DaskStrategy(Strategy):
         self._closes = ()
 
 
-class _Fetched:
-    """A batch on its way: done once its result is here.
-
-    A driver that fetched it would wait for the way there and back, again and again.
-    """
-
-    def __init__(self, future: Any, workers: frozenset[str]) -> None:
-        self.future = future
-        self.brought: Any = None
-        self._workers = workers
-        loop = future.client.loop.asyncio_loop
-        self._fetching = asyncio.run_coroutine_threadsafe(self._fetch(), loop)
-
-    async def _fetch(self) -> None:
-        try:
-            error = await self.future.exception(asynchronous=True)
-            if error is not None:
-                self.brought = _explain(error)
-            elif self.future.status == "finished":
-                # Dask fetches together what is wanted meanwhile.
-                gathering = self.future.client.gather([self.future], asynchronous=True)
-                (self.brought,) = await gathering
-        except Exception as error:  # noqa: BLE001 - Dask's and the network's, and what can't be unpickled
-            self.brought = _explain(error)
-
-    def add_done_callback(self, fn: Callable[[_Fetched], Any]) -> None:
-        """Call `fn` with this when it is done; from any thread."""
-        self._fetching.add_done_callback(lambda _: fn(self))
-
-    def give_back_unless(self, present: Collection[str]) -> None:
-        """Let it be submitted again where it may run on some workers alone, and all have gone."""
-        if self._workers and self._workers.isdisjoint(present) and not self._fetching.done():
-            self.brought = NotRun("the workers that may run it have gone")
-            self._fetching.cancel()
-
-    def drop(self) -> None:
-        """Let go of it, whoever still holds on to it, an exception's frames for one."""
-        self._fetching.cancel()
-        self.future.release()
-
-
 def _give_up_slot() -> None:
     """Inside a task, let Dask start another on this thread's slot: this run may need it."""
     from distributed import get_worker, secede
@@ -405,17 +365,3 @@ def _give_up_slot() -> None:
         secede()
     except (ValueError, KeyError, AttributeError):
         return  # no task, or it has left already
-
-
-def _explain(error: BaseException) -> BaseException:
-    """Return Dask's `error`, in words of what happened where a worker died."""
-    # Its frames hold futures, and so keep their results on the cluster.
-    error.__traceback__ = error.__context__ = error.__cause__ = None
-    if type(error).__name__ != "KilledWorker":
-        return error
-    times, last = error.allowed_failures + 1, error.last_worker  # type: ignore[attr-defined]
-    often = f", {times} times" if times > 1 else ""
-    return WorkerDied(
-        f"the worker died under it{often}, last {last.address}: out of memory, a crash in native "
-        "code, os._exit, or killed from outside"
-    )
