@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import taskinity_data as td
-from taskinity_data.errors import PlanError, ReadError
+from taskinity_data.errors import PlanError
 
 URL = "memory://bucket/out"
 
@@ -195,32 +195,6 @@ def test_objects_of_one_content_in_a_store_are_two(ground):
     assert numbers() == every(1, 1)
 
 
-def forget_fingerprints(path):
-    """Make of a manifest one of an earlier version."""
-    system, name = fsspec.url_to_fs(path)
-    told = json.loads(system.cat_file(name))
-    for facts in (told["meta"], *told.get("added", ())):
-        del facts["fingerprints"]
-        for one in facts["inputs"]:
-            one.pop("inode", None)
-    system.pipe_file(name, json.dumps(told).encode())
-
-
-@pytest.mark.parametrize("target", ["out", URL])
-def test_an_output_of_an_earlier_version_is_appended_to_with_a_warning_alone(ground, target):
-    put("1")
-    append(output=target)
-    forget_fingerprints(f"{target}/_manifest.json")
-    put("2")
-    with pytest.raises(PlanError, match=r"only_new=True: .*earlier version.*overwrite"):
-        append(output=target, only_new=True)
-    assert numbers(target) == every(1)
-    run = append("in/2.csv", output=target)
-    assert any("whether it holds these inputs already can't be known" in one for one in run.notices)
-    assert numbers(target) == every(1, 2)
-    assert append("in/1.csv", output=target, allow_repeated=True).notices == ()
-
-
 def test_all_parts_lie_beside_each_other(ground):
     for night in range(1, 13):
         put(str(night))
@@ -237,23 +211,6 @@ def test_all_parts_lie_beside_each_other(ground):
     told = json.loads((target / "_manifest.json").read_text())
     assert [one["path"] for one in told["parts"]] == [one.name for one in parts]
     assert told["rows"] == len(expected)
-
-
-@pytest.mark.parametrize("target", ["out", URL])
-def test_batches_with_manifests_of_their_own_are_refused(ground, target):
-    put("1")
-    append(output=target)
-    system, folder = fsspec.url_to_fs(target)
-    text = system.cat(f"{folder}/_manifest.json")
-    system.makedirs(f"{folder}/part-batch-00001-0123456789ab", exist_ok=True)
-    system.pipe_file(f"{folder}/part-batch-00001-0123456789ab/_manifest.json", text)
-    put("2")
-    for options in ({}, {"if_exists": "overwrite", "only_new": False}):
-        with pytest.raises(ReadError, match="an earlier version has appended to it"):
-            append(**{"output": target, "only_new": True} | options)
-    if target == URL:
-        with pytest.raises(ReadError, match="write the dataset again"):
-            td.open_dataset(target)
 
 
 @pytest.mark.parametrize("target", ["out", URL])

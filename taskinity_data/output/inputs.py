@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["FINGERPRINTS", "InputRules", "SortedInputs", "describe_input", "sort_inputs"]
-
-FINGERPRINTS = "fingerprints"
-"""In a run's facts: that they list inputs by fingerprint, as those of earlier versions do not."""
+__all__ = ["InputRules", "SortedInputs", "describe_input", "sort_inputs"]
 
 _MAX_NAMED = 3
 """Files that a message names."""
@@ -173,21 +170,6 @@ class InputRules:
     def listed(self) -> list[dict[str, Any]]:
         """The inputs of all other runs."""
         return [entry for meta in self.others for entry in meta.get("inputs", ())]
-
-    def check_known(self, say: Callable[[str], None]) -> None:
-        """Raise `PlanError`, or report it, where an earlier version has listed no fingerprints."""
-        if self.allow_repeated or all(FINGERPRINTS in meta for meta in self.others):
-            return
-        reason = (
-            f"{self.target} was written by an earlier version, which listed its inputs without "
-            "their fingerprints"
-        )
-        if self.only_new:
-            raise PlanError(
-                f"only_new=True: {reason}, so that what is new can't be known; leave only_new= out "
-                "and give new inputs alone, or write it again with if_exists='overwrite'"
-            )
-        say(f"{reason}: whether it holds these inputs already can't be known")
 
     def refuse_unlisted(self, source: str) -> None:
         """Raise `PlanError` where only new inputs are to be taken of `what`, which has no files."""

@@ -9,14 +9,13 @@ import base64
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from taskinity_data.errors import ReadError
 from taskinity_data.output.common_schema import CommonSchema
-from taskinity_data.sources.written import BATCH, MANIFEST, refuse_batches
+from taskinity_data.sources.written import BATCH, MANIFEST
 
 __all__ = [
     "BATCH",
@@ -162,14 +161,11 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     FileNotFoundError
         There is none.
     ReadError
-        It is none of a written dataset, or an earlier version has appended to the dataset.
+        It is none of a written dataset.
     """
     path = os.path.join(directory, MANIFEST)
     with open(path, "rb") as file:
-        manifest = parse_manifest(file.read(), path)
-    within = Path(directory).glob(f"*/{MANIFEST}")
-    refuse_batches(os.fspath(directory), (f"{path.parent.name}/{MANIFEST}" for path in within))
-    return manifest
+        return parse_manifest(file.read(), path)
 
 
 def batch_of(path: str) -> int:

@@ -17,7 +17,7 @@ from taskinity_data.errors import PlanError, ResumeError
 from taskinity_data.flow.stages import FanOutStage, Stage
 from taskinity_data.outcome import Status
 from taskinity_data.output.complete import CommittedError, Earlier, KeptParts
-from taskinity_data.output.inputs import FINGERPRINTS, InputRules, describe_input
+from taskinity_data.output.inputs import InputRules, describe_input
 from taskinity_data.output.sink import is_in_store, open_sink
 from taskinity_data.run.journal import open_journal
 from taskinity_data.run.output_options import choose_files, is_in_memory
@@ -148,7 +148,6 @@ class RunOutput:
                 "flow": flow.name,
                 "flow_fingerprint": blake2b(flow.to_text().encode(), digest_size=16).hexdigest(),
                 "inputs": _describe_inputs(driver),
-                FINGERPRINTS: 1,
             },
         )
         self.written = Output(self._path, len(manifest.parts), manifest.rows, manifest.nbytes)
@@ -233,11 +232,6 @@ def open_output(
     path = sink.target if is_in_store(options.output) else os.fsdecode(options.output)
     listed = None if sink.mending is None else sink.mending.inputs
     rules = InputRules(path, sink.others, listed, options.only_new, options.allow_repeated)
-    try:
-        rules.check_known(say)
-    except PlanError:
-        sink.abort()
-        raise
     output = RunOutput(names[0], path, sink, kept_parts, rules, say)
     _join_journal(output, sink, journal)
     return output

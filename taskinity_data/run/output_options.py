@@ -128,13 +128,13 @@ def choose_files(dataset: Dataset, rules: InputRules, say: Callable[[str], None]
     return dataset if chosen is dataset.sources else replace(dataset, sources=tuple(chosen))
 
 
-def expect_rules(options: RunOptions, say: Callable[[str], None]) -> InputRules:
+def expect_rules(options: RunOptions) -> InputRules:
     """Return what a run with `options` would do with inputs; its output is only looked at.
 
     Raises
     ------
     PlanError
-        Options of an output that can't be, or an output that lists no fingerprints.
+        Options of an output that can't be.
     """
     from taskinity_data.output.inputs import InputRules
     from taskinity_data.output.sink import is_in_store, read_facts
@@ -145,9 +145,7 @@ def expect_rules(options: RunOptions, say: Callable[[str], None]) -> InputRules:
     if options.if_exists == "append":
         listed = read_facts(output, storage_options=options.storage_options)
     shown = clean_place(output) if is_in_store(output) else os.fsdecode(output or "")
-    rules = InputRules(shown, listed, None, options.only_new, options.allow_repeated)
-    rules.check_known(say)
-    return rules
+    return InputRules(shown, listed, None, options.only_new, options.allow_repeated)
 
 
 def locate(output: Any, output_dir: str | None) -> Any:

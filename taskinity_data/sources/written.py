@@ -36,9 +36,6 @@ MANIFEST = "_manifest.json"
 BATCH = "part-batch-"
 """What appended parts begin with: sorted behind ``part-0``, their rows come last."""
 
-_OLD_BATCH = re.compile(rf"{BATCH}[^/]*/{re.escape(MANIFEST)}")
-"""What the first versions wrote for each run that appended, in a directory of its parts."""
-
 MARKERS = "_writing"
 """The directory below the target in which each run that writes there has a file."""
 
@@ -72,7 +69,7 @@ def list_committed(store: Store, directory: str, infos: Mapping[str, Any]) -> li
         A run has written here and has not committed, or committed no file; a file that the
         manifest lists is gone or of another size.
     ReadError
-        The manifest can't be understood, or does not list what an earlier version has appended.
+        The manifest can't be understood.
     """
     base = directory.rstrip("/")
     shown = store.show(base)
@@ -81,7 +78,6 @@ def list_committed(store: Store, directory: str, infos: Mapping[str, Any]) -> li
         _refuse_uncommitted(shown, base, infos)
         return None
     names = _resolve(base, manifest)
-    refuse_batches(shown, (name.removeprefix(f"{base}/") for name in infos))
     if not names:
         raise SourceNotFound(f"{shown}: the run that wrote it committed no rows, and so no file")
     for name, nbytes in names.items():
@@ -89,26 +85,6 @@ def list_committed(store: Store, directory: str, infos: Mapping[str, Any]) -> li
         if info is None or info.get("size") not in (None, nbytes):
             raise _describe_lost(store.show(name), None if info is None else info["size"], nbytes)
     return list(names)
-
-
-def refuse_batches(shown: str, names: Iterable[str]) -> None:
-    """Raise `ReadError` where parts of a dataset are listed by manifests of batches alone.
-
-    Parameters
-    ----------
-    shown : str
-        The dataset's directory.
-    names : iterable of str
-        Files in it, by names relative to it.
-    """
-    batch = next(filter(_OLD_BATCH.fullmatch, names), None)
-    if batch is not None:
-        raise ReadError(
-            f"{shown}: an earlier version has appended to it, with a manifest of its own in "
-            f"{batch}, which is not read any more; write the dataset again from its sources, or "
-            f"read its part files without {MANIFEST} and write those",
-            path=shown,
-        )
 
 
 def check_listed(directory: str, below: str | None = None) -> None:

@@ -54,7 +54,7 @@ def preview(
 
     written, inputs, shared = share_options(flow, RunOptions(**options), inputs)
     notices: list[str] = []
-    rules = expect_rules(written, notices.append)
+    rules = expect_rules(written)
     options = {**options, "storage_options": shared, "rules": rules, "notices": notices}
     steps = stages(flow, tuple(inputs))
     feeds = Feeds(steps, with_defaults(flow, inputs))

@@ -26,7 +26,7 @@ from taskinity_data.output.partitions import empty_directory
 from taskinity_data.output.parts import check_nbytes, lacks_types, retype
 from taskinity_data.output.staging import StoreStaging, WriteAttempt, name_process
 from taskinity_data.output.store.lock import Marker, find_markers
-from taskinity_data.sources.written import PART, refuse_batches
+from taskinity_data.sources.written import PART
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ class StoreTarget:
         """
         infos = self._remote.list_files()
         self._before = _read_manifest(self._remote, infos)
-        existing = _parse(self._remote, self._before, infos)
+        existing = _parse(self._remote, self._before)
         stale = self._find_leftovers(infos, existing)
         try:
             self._remote.remove(stale)
@@ -281,18 +281,15 @@ class StoreTarget:
 def read_standing(remote: Remote) -> Manifest | None:
     """Return the manifest of a directory of a store, None if it has none."""
     infos = remote.list_files()
-    return _parse(remote, _read_manifest(remote, infos), infos)
+    return _parse(remote, _read_manifest(remote, infos))
 
 
 def _read_manifest(remote: Remote, infos: Mapping[str, Mapping[str, Any]]) -> bytes | None:
     return remote.read(MANIFEST, infos[MANIFEST]["size"]) if MANIFEST in infos else None
 
 
-def _parse(remote: Remote, text: bytes | None, infos: Mapping[str, Any]) -> Manifest | None:
-    if text is None:
-        return None
-    refuse_batches(remote.url, infos)
-    return parse_manifest(text, remote.show(MANIFEST))
+def _parse(remote: Remote, text: bytes | None) -> Manifest | None:
+    return None if text is None else parse_manifest(text, remote.show(MANIFEST))
 
 
 def _list(manifest: Manifest) -> set[str]:
