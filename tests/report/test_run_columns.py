@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from taskinity_data.events import ChunkFinished, ChunkSubmitted, RunStarted
-from taskinity_data.flow.language.parser import parse_flow
+from taskinity_data.events import ChunkFinished, ChunkSubmitted, RunStarted, TaskStarted
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 from taskinity_data.report.dashboard import fill as dashboard_fill
 from taskinity_data.report.dashboard.observer import DashboardObserver
@@ -15,13 +14,6 @@ from taskinity_data.report.live_task import STATES
 from taskinity_data.report.palette import TONES, tone_of
 from taskinity_data.report.run_columns import MAX_FAILURES, MAX_POINTS, FailureCount, LiveRun
 
-NODES = {
-    "n0": ("DataPreparation", False, False, ("DataPreparation",)),
-    "n1": ("Clean [*]", True, False, ("Clean",)),
-    "n2": ("ProcessChunk [*]", True, False, ("ProcessChunk",)),
-    "n3": ("Lenient", False, True, ("Lenient",)),
-}
-EDGES = (("n0", "n1"), ("n1", "n2"))
 FILL = {state: tone_of(state).fill for state in STATES}
 
 
@@ -30,8 +22,7 @@ def run():
     run = LiveRun("r1", "Client-1")
     run.add(
         [
-            ("drawn", 0.0, '<g class="many state-n2"><text>state-n2</text></g>', NODES, EDGES),
-            ("run", 100.0, "Delays", ("DataPreparation", "Clean", "ProcessChunk")),
+            ("run", 100.0, "Delays", {}),
             ("scheduler", 100.0, "processes, 2 workers", 2),
             ("begin", 100.5, "ProcessChunk"),
             ("grew", 100.5, "ProcessChunk", 3, 60, True),
@@ -129,19 +120,9 @@ def test_chunks_without_a_number_are_not_told_one(run):
     assert run.tasks["ProcessChunk"].describe() == "0 of about 7 chunks"
 
 
-def test_tasks_that_run_with_the_next_one_and_those_before_them_have_its_state(run):
-    assert list(run.states().values()) == ["COMPLETED", "RUNNING", "RUNNING", "PENDING"]
-    text = dashboard_fill.format_tasks(run)
-    assert "stands by" in text
-    assert dashboard_fill.format_graph(run).endswith(
-        '<g class="many running"><text>state-n2</text></g>'
-    )
-
-
-def test_a_node_that_has_ended_without_some_chunks_is_amber(run):
+def test_a_task_that_has_ended_without_some_chunks_is_amber(run):
     run.add([done("k0"), done("k1", "SKIPPED"), done("k2")])
     run.add([("end", 103.0, "ProcessChunk", "COMPLETED")])
-    assert '<g class="many skipped">' in dashboard_fill.format_graph(run)
     assert f"--dot:{TONES['attention'].fill}" in dashboard_fill.format_tasks(run)
 
 
@@ -151,17 +132,10 @@ def test_a_node_that_has_ended_without_some_chunks_is_amber(run):
 def test_nothing_runs_once_a_run_is_over(run, status, state):
     run.add([done("k0"), again("k1"), ("finish", 104.0, status)])
     assert states_of(run.tasks["ProcessChunk"]) == ["COMPLETED", "PENDING", "PENDING"]
-    assert list(run.states().values()) == ["COMPLETED", state, state, "PENDING"]
-    assert f"{state.lower()}" in dashboard_fill.format_graph(run)
-    assert dashboard_fill.format_tasks(run)
+    assert run.tasks["ProcessChunk"].state == state
+    assert f"--dot:{tone_of(state).fill}" in dashboard_fill.format_tasks(run)
     assert run.left_s is None
     assert run.spent_s == 4.0
-
-
-def test_a_run_that_ends_well_leaves_no_task_pending_but_who_stood_by(run):
-    run.add([done("k0"), done("k1"), done("k2"), ("end", 103.0, "ProcessChunk", "COMPLETED")])
-    run.add([("finish", 104.0, "PARTIAL")])
-    assert list(run.states().values()) == ["COMPLETED"] * 3 + ["PENDING"]
 
 
 def test_a_run_whose_driver_has_gone_is_told_so_until_it_comes_back(run):
@@ -206,13 +180,6 @@ def test_throughput_is_what_was_done_of_late(run):
     assert rate["y"] == pytest.approx([0.0, 20.0, 40 / 3, 0.0])
 
 
-def test_sizes_that_hardly_differ_are_not_drawn(run):
-    assert dashboard_fill.fill_sizes(run)[0] == ""
-    run.add([chunk(number, nbytes=20 * number) for number in range(3, 30)])
-    unit, sizes = dashboard_fill.fill_sizes(run)
-    assert (unit, len(sizes["y"])) == ("B", 30)
-
-
 def test_a_strip_is_as_full_as_the_planned_bytes_are_done(run):
     run.add([("grew", 102.0, "ProcessChunk", 30, 2_000, False), done("k0")])
     cells = cells_of(run)
@@ -223,7 +190,7 @@ def test_a_strip_is_as_full_as_the_planned_bytes_are_done(run):
     assert data["alpha"] == [1, 1, 1, 0.25]
     assert data["where"][1] == "/d/0.csv bytes 1"
     assert data["text"][:2] == ["completed, 20 B, 0.5 s on w", "running, 20 B"]
-    assert set(data["task"]) == {"ProcessChunk [*]"}
+    assert set(data["task"]) == {"ProcessChunk"}
 
 
 def test_a_strip_of_very_many_chunks_has_few_cells_and_shows_a_failure_among_them(run):
@@ -241,9 +208,7 @@ def test_a_strip_of_very_many_chunks_has_few_cells_and_shows_a_failure_among_the
 
 def test_items_without_bytes_fill_a_strip_by_their_number():
     run = LiveRun("r")
-    run.add(
-        [("run", 0.0, "F", ("Each",)), ("begin", 0.0, "Each"), ("grew", 0.0, "Each", 4, 0, True)]
-    )
+    run.add([("run", 0.0, "F", {}), ("begin", 0.0, "Each"), ("grew", 0.0, "Each", 4, 0, True)])
     run.add(
         [
             ("chunk", 1.0, "Each", "k", 0, ""),
@@ -273,7 +238,7 @@ def test_memory_has_round_units():
 def test_nothing_that_a_run_holds_is_markup(run):
     hostile = "<script>alert(1)</script>\n\x1b[31m"
     run.flow = run.scheduler = hostile
-    run.nodes["n0"] = run.nodes["n0"]._replace(label=hostile)
+    run.labels = {"ProcessChunk": hostile}
     failure = FailureCount("FAILED", hostile, hostile, hostile)
     for text in (
         dashboard_fill.format_head(run),
@@ -329,9 +294,8 @@ class Strategy:
 
 
 def observer_with(client, say=print, labels=None):
-    flow = parse_flow("flow F:\n    A -> B[*]")
     started = RunStarted("r", 1.0, "F", ("A", "B"))
-    return DashboardObserver(flow, started, Strategy(client), labels or {}, say)
+    return DashboardObserver(started, Strategy(client), labels or {}, say)
 
 
 def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
@@ -345,9 +309,8 @@ def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
     observer.close()
     run = LiveRun("r")
     run.add(client.scheduler.batches)
-    assert [batch[0] for batch in client.scheduler.batches] == ["drawn", "run", "done", "finish"]
+    assert [batch[0] for batch in client.scheduler.batches] == ["run", "done", "finish"]
     assert run.status == "COMPLETED"
-    assert run.states() == {"n0": "COMPLETED", "n1": "COMPLETED"}
     assert run.tasks["B"].counts["REUSED"] == 1
 
 
@@ -361,15 +324,17 @@ def test_why_there_is_no_page_is_said_once_where_one_was_wanted(why, told):
     assert all(why in text for text in said)
 
 
-def test_a_run_of_process_is_drawn_by_its_labels_alone():
+def test_a_run_of_process_is_shown_by_its_labels_alone():
     client = Client()
     observer = observer_with(client, labels={"F": "clean", "B": "clean"})
+    for name in ("A", "B[*]", "B"):
+        observer.on_event(TaskStarted("r", 1.0, name))
     observer.on_ending(RunStatus.COMPLETED, 3.0)
     run = LiveRun("r")
     run.add(client.scheduler.batches)
     assert run.flow == "clean"
-    assert {node.label: node.names for node in run.nodes.values()} == {"clean [*]": ("B", "B")}
-    assert run.edges == ()
+    shown = dashboard_fill.format_tasks(run)
+    assert shown.count("<tr>") == shown.count("</span>clean</th>") == 1
 
 
 def test_without_a_dask_cluster_there_is_no_observer_for_its_page():

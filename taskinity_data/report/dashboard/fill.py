@@ -5,7 +5,6 @@ Text from data, names or errors is always escaped. Widgets are in `page`.
 
 from __future__ import annotations
 
-import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from taskinity_data.report.live_task import STATES
 from taskinity_data.report.palette import STATES as TONES
-from taskinity_data.report.palette import css, tone_of
+from taskinity_data.report.palette import tone_of
 from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert, inert_line
 
 if TYPE_CHECKING:
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from taskinity_data.report.run_columns import FailureCount, LiveRun
 
 __all__ = [
-    "MAX_CELLS", "fill_memory", "fill_rate", "fill_sizes", "fill_strips", "format_failure",
-    "format_graph", "format_head", "format_legend", "format_tasks", "label_of",
+    "MAX_CELLS", "fill_memory", "fill_rate", "fill_strips", "format_failure", "format_head",
+    "format_legend", "format_tasks", "label_of",
 ]  # fmt: skip
 
 MAX_CELLS = 400
@@ -36,19 +35,7 @@ MAX_WORKERS = 60
 RATE_S = 3.0
 """Over how long the throughput is taken: what ends in between is even enough to be read."""
 
-_MIN_SPREAD = 1.5
-"""How many times as large chunks must become for their sizes to be drawn."""
-
 _STATES = {"LOST": "DRIVER LOST"}
-
-_STYLE = "<style>" + css() + """
-svg.taskinity-flow rect,svg.taskinity-flow .many rect{
-fill:var(--box);stroke:var(--idle);stroke-width:2}
-svg.taskinity-flow text{fill:var(--ink)}
-""" + "".join(
-    f"svg.taskinity-flow g.{state.lower()} rect{{stroke:var(--{tone})}}\n"
-    for state, tone in TONES.items() if tone != "idle"
-) + "</style>"  # fmt: skip
 
 
 def format_head(run: LiveRun) -> str:
@@ -97,49 +84,28 @@ def format_legend(run: LiveRun) -> str:
     return f'<p id="taskinity-legend">{texts}</p>'
 
 
-def label_of(run: LiveRun, task: LiveTask) -> str:
-    """Return what the node of a task is labelled with."""
-    labels = {name: node.label for node in run.nodes.values() for name in node.names}
-    return inert_line(labels.get(task.name, labels.get(task.name.removesuffix("[*]"), task.name)))
-
-
-def format_graph(run: LiveRun) -> str:
-    """Return the flow as SVG, its nodes coloured by their states."""
-    states = {key: _shown(run, key, state) for key, state in run.states().items()}
-
-    def colored(match: re.Match[str]) -> str:
-        return f"{match[1]}{states.get(match[2], 'PENDING').lower()}"
-
-    # Within what the SVG's maker has put in quotes: texts have none.
-    return _STYLE + re.sub(r'(<g class="(?:many )?)state-(n\d+)', colored, run.svg)
-
-
-def _shown(run: LiveRun, key: str, state: str) -> str:
-    """Return the state of a node, SKIPPED where it has ended without some of its chunks."""
-    task = run.task_of(run.nodes[key])
-    is_partial = state == "COMPLETED" and (task.lost or task.counts["FALLBACK"])
-    return "SKIPPED" if is_partial else state
+def label_of(run: LiveRun, name: str) -> str:
+    """Return what the task `name` is shown as."""
+    name = name.removesuffix("[*]")
+    return inert_line(run.labels.get(name, name))
 
 
 def format_tasks(run: LiveRun) -> str:
-    """Return a line for each node of the flow: its state, progress, and what it has read."""
+    """Return a line for each task that has begun: its state, progress, and what it has read."""
     lines = []
-    states = run.states()
-    order = {name: position for position, name in enumerate(run.tasks)}
-    for key, node in sorted(
-        run.nodes.items(), key=lambda item: min(order.get(name, 0) for name in item[1].names)
-    ):
-        task, state = run.task_of(node), states[key]
-        text = task.describe() if task.is_fan_out else state.lower()
-        if node.stands_by and state == "PENDING":
-            text = "stands by"
+    for task in run.tasks.values():
+        name = task.name.removesuffix("[*]")
+        # Nobody wrote the other tasks of `process`; a reducer is shown with its chunks.
+        if (run.labels and name not in run.labels) or f"{task.name}[*]" in run.tasks:
+            continue
         rows = format_count(task.done_rows, "row") if task.done_rows else ""
         amount = format_nbytes(task.done_nbytes) if task.nbytes else ""
-        text = " · ".join(filter(None, (text, rows, amount)))
-        dot = tone_of(_shown(run, key, state)).fill
+        text = " · ".join(filter(None, (task.describe(), rows, amount)))
+        is_partial = task.state == "COMPLETED" and (task.lost or task.counts["FALLBACK"])
+        dot = tone_of("SKIPPED" if is_partial else task.state).fill
         lines.append(
             f'<tr><th><span class="swatch" style="--dot:{dot}"></span>'
-            f"{escape(inert_line(node.label))}</th><td>{escape(text)}</td></tr>"
+            f"{escape(label_of(run, name))}</th><td>{escape(text)}</td></tr>"
         )
     return f'<table id="taskinity-tasks">{"".join(lines)}</table>'
 
@@ -164,7 +130,7 @@ def fill_strips(run: LiveRun) -> dict[str, Any]:
         name: [] for name in ("task", "left", "right", "color", "alpha", "where", "text")
     }
     for task in run.fan_outs:
-        label, sizes = label_of(run, task), np.array(task.sizes, dtype=np.float64)
+        label, sizes = label_of(run, task.name), np.array(task.sizes, dtype=np.float64)
         codes = np.frombuffer(bytes(task.codes), dtype=np.uint8)
         edges = np.concatenate([[0.0], np.cumsum(sizes)])
         total = max(task.total, edges[-1], 1.0)
@@ -210,15 +176,6 @@ def fill_rate(run: LiveRun) -> tuple[str, dict[str, Any]]:
     rates = np.divide(done - done[before], spent_s, where=spent_s > 0, out=np.zeros(len(at_s)))
     unit, scale = _unit(rates) if run.has_bytes else ("chunks", 1.0)
     return f"{unit}/s", {"x": at_s.tolist(), "y": (rates / scale).tolist()}
-
-
-def fill_sizes(run: LiveRun) -> tuple[str, dict[str, Any]]:
-    """Return the unit of chunks' sizes, and the sizes over time; empty where they hardly differ."""
-    nbytes = np.array([size for _, size in run.sizes])
-    if not len(nbytes) or np.quantile(nbytes, 0.95) < _MIN_SPREAD * np.quantile(nbytes, 0.05):
-        return "", {"x": [], "y": []}
-    unit, scale = _unit(nbytes)
-    return unit, {"x": [at_s for at_s, _ in run.sizes], "y": (nbytes / scale).tolist()}
 
 
 def _unit(nbytes: Any) -> tuple[str, float]:

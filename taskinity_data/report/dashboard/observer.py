@@ -6,7 +6,6 @@ This observer of the run's events is in the driver's process; the scheduler's ma
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from taskinity_data.events import Event, RunStarted
-    from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import RunStatus
 
 __all__ = [
@@ -56,8 +54,6 @@ class DashboardObserver(Observer):
 
     Parameters
     ----------
-    flow : Flow
-        Drawn once; the page colours its nodes.
     started : RunStarted
         What has happened before.
     strategy : Strategy
@@ -72,20 +68,18 @@ class DashboardObserver(Observer):
 
     def __init__(
         self,
-        flow: Flow,
         started: RunStarted,
         strategy: Any,
         labels: Mapping[str, str],
         say: Callable[[str], None] = _log.info,
     ) -> None:
-        self._flow = flow
         self._say = say
         self._missing = ""
         self._has_left = False
         self._client: Any = strategy.client
-        self._labels, self._link = labels, strategy.dashboard_link or ""
+        self._link = strategy.dashboard_link or ""
         label = labels.get(started.flow, started.flow)
-        self._batch: list[tuple[Any, ...]] = [("run", started.at_s, label, tuple(started.tasks))]
+        self._batch: list[tuple[Any, ...]] = [("run", started.at_s, label, dict(labels))]
         self._lock = Lock()
         self._is_due = True
         self._sending: asyncio.Lock | None = None
@@ -206,30 +200,7 @@ class DashboardObserver(Observer):
             lines = str(error).strip().splitlines()
             self._missing = f"{type(error).__name__}: {lines[-1]}" if lines else repr(error)
             return False
-        drawn, nodes, edges = _draw(self._flow, self._labels)
-        with self._lock:
-            self._batch.insert(0, ("drawn", 0.0, drawn, nodes, edges))
         return True
-
-
-def _draw(
-    flow: Flow, labels: Mapping[str, str]
-) -> tuple[str, dict[str, tuple[str, bool, bool, tuple[str, ...]]], tuple[tuple[str, str], ...]]:
-    """Return `flow` as SVG with a class for each node, the fields of each `LiveNode`, and the edges
-    between nodes.
-    """
-    from taskinity_data.flow.diagram.nodes import picture_of
-    from taskinity_data.flow.diagram.svg import draw_svg
-
-    picture = picture_of(flow)
-    names = {key: (node.name, *node.members) for key, node in picture.nodes.items()}
-    picture = picture.with_labels(labels) if labels else picture
-    nodes = {key: replace(node, state=f"state-{key}") for key, node in picture.nodes.items()}
-    shown = {
-        key: (node.label, node.is_fan_out, names[key][0] in flow.fallbacks, names[key])
-        for key, node in nodes.items()
-    }
-    return draw_svg(replace(picture, nodes=nodes)), shown, picture.edges
 
 
 def _locate(event: ChunkSubmitted | ChunkFinished) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bokeh.layouts import column, row
 from bokeh.models import ColumnDataSource, CustomJS, FactorRange, HoverTool
-from bokeh.models.widgets import Div, Select
+from bokeh.models.widgets import Div
 from bokeh.plotting import figure as bokeh_figure
 from distributed.dashboard.components.scheduler import env
 
@@ -18,10 +18,8 @@ from taskinity_data.report.dashboard.fill import (
     MAX_WORKERS,
     fill_memory,
     fill_rate,
-    fill_sizes,
     fill_strips,
     format_failure,
-    format_graph,
     format_head,
     format_legend,
     format_tasks,
@@ -58,7 +56,6 @@ _RULES = (
     RULES
     + """
 :host { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); }
-.bk-input { background: var(--page); color: var(--ink); appearance: auto; }
 h1 { font-size: 1.6rem; line-height: 1.2; margin: 8px 0 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 16px 0 4px; }
 .about, small, #taskinity-legend { color: var(--soft); }
@@ -121,48 +118,37 @@ class _View:
         wide: dict[str, Any] = {"sizing_mode": "stretch_width"}
         self._head = _text(**wide)
         self._head.stylesheets = [_RULES, ".bk-clearfix { width: 100%; }"]
-        self._choice = Select(value="", width=360, visible=False, stylesheets=[_RULES])
         self._legend = _text(**wide)
         scrolled = {"max-height": "520px", "overflow": "auto"}
-        self._graph = _text(styles={"max-width": "100%", **scrolled})
-        self._tasks = _text(styles={"flex": "1 1 320px", "min-width": "0", **scrolled})
+        self._tasks = _text(styles={"margin": "16px 0", **scrolled}, **wide)
         self._failures = column(**wide)
         names = ("task", "left", "right", "color", "alpha", "where", "text")
         self._cells = ColumnDataSource({name: [] for name in names})
         self._rate = ColumnDataSource({"x": [], "y": []})
-        self._size = ColumnDataSource({"x": [], "y": []})
         self._memory = ColumnDataSource({"worker": [], "used": [], "limit": [], "text": []})
         self._strips = _draw_strips(self._cells)
         self._workers = _draw_memory(self._memory)
         self._done = _draw("Throughput")
         self._done.line("x", "y", source=self._rate, line_width=2, color=tone_of("RUNNING").fill)
-        self._sizes = _draw("Size of chunks when handed out")
-        self._sizes.step(
-            "x", "y", source=self._size, mode="after", line_width=2, color=tone_of("RUNNING").fill
-        )
-        for plot in (self._done, self._sizes):
-            plot.xaxis.axis_label = "seconds since the start"
-            plot.y_range.start = 0
-        for plot in (self._done, self._sizes, self._workers):
+        self._done.xaxis.axis_label = "seconds since the start"
+        self._done.y_range.start = 0
+        for plot in (self._done, self._workers):
             plot.styles = {"flex": "1 1 280px"}
-        self.plots = [self._strips, self._done, self._sizes, self._workers]
+        self.plots = [self._strips, self._done, self._workers]
         self.root = column(
-            self._choice,
             self._head,
             self._strips,
             self._legend,
             self._failures,
-            row(self._graph, self._tasks, styles={"margin": "16px 0", **_WRAP}, **wide),
-            row(self._done, self._sizes, self._workers, styles=_WRAP, **wide),
+            self._tasks,
+            row(self._done, self._workers, styles=_WRAP, **wide),
             **wide,
         )
 
     def update(self) -> None:
         """Show the chosen run as it is now; nothing travels where nothing has changed."""
-        self._offer_runs()
         self._show_memory()
-        run = self._runs.get(self._choice.value)
-        run = run or next(reversed(self._runs.values()), None)
+        run = next(reversed(self._runs.values()), None)
         if run is None:
             self._head.text = "<p>No run has been here yet.</p>"
             return
@@ -170,30 +156,15 @@ class _View:
         if self._drawn == (run, run.version):
             return
         self._drawn = run, run.version
-        self._graph.text = format_graph(run)
         self._tasks.text = format_tasks(run)
         self._show_failures(run)
         self._show_chunks(run)
         unit, self._rate.data = fill_rate(run)
         self._done.title.text = f"Throughput ({unit})"
-        unit, self._size.data = fill_sizes(run)
-        self._sizes.title.text = f"Size of chunks when handed out ({unit})"
-        self._sizes.visible = bool(unit)
         self._done.visible = bool(run.fan_outs)
 
-    def _offer_runs(self) -> None:
-        """Offer a choice if there are several runs; without one the newest is shown."""
-        runs = list(self._runs.values())[::-1]
-        choices = [(run.run_id, f"{run.flow}: {run.status}, {run.run_id}"[:120]) for run in runs]
-        options: list[Any] = [("", "the newest run"), *choices]
-        if options != self._choice.options:
-            self._choice.options = options
-        if self._choice.value not in dict(options):
-            self._choice.value = ""
-        self._choice.visible = len(runs) > 1
-
     def _show_chunks(self, run: LiveRun) -> None:
-        plot, names = self._strips, [label_of(run, task) for task in run.fan_outs]
+        plot, names = self._strips, [label_of(run, task.name) for task in run.fan_outs]
         plot.visible = self._legend.visible = bool(names)
         plot.y_range.factors = names[::-1]
         plot.height = 50 + 44 * len(names)
@@ -204,13 +175,12 @@ class _View:
     def _show_failures(self, run: LiveRun) -> None:
         """Show groups of failures; one that is unfolded stays so while others are counted."""
         before, self._details = self._details, {}
-        labels = {task.name: label_of(run, task) for task in run.tasks.values()}
         for group, failure in sorted(run.failures.items(), key=lambda item: -item[1].count):
             key = (run.run_id, *group)
             count, details = before.get(key) or (
                 _text(width=110),
                 _text(
-                    text=format_failure(labels.get(group[0], group[0]), failure),
+                    text=format_failure(label_of(run, group[0]), failure),
                     styles={"flex": "1 1 0", "min-width": "0"},
                 ),
             )
