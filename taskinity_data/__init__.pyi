@@ -38,7 +38,6 @@ from .run.api import process as process
 from .run.api import run_flow as run_flow
 from .run.api import run_flow_from_dsl as run_flow_from_dsl
 from .run.api import run_parallel_flow_from_dsl as run_parallel_flow_from_dsl
-from .run.history import PastRun as PastRun
 from .run.history import list_runs as list_runs
 from .run.history import load_run as load_run
 from .run.history import replay as replay

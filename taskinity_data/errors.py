@@ -265,8 +265,8 @@ class TooLargeToSend(TaskinityDataError, ValueError):  # noqa: N818 - says what 
 class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is the matter
     """A worker process that died while it ran a task: a signal, `os._exit`, a native crash.
 
-    Cure: run the chunk alone with the `only=` of the message, and look for native code that
-    crashes. `on_error="bisect"` isolates the row, and the run continues.
+    Cure: look for native code that crashes; `td.replay` runs a chunk of a stored run alone.
+    `on_error="bisect"` isolates the row, and the run continues.
 
     `lost` are the attempts that a cluster has lost, including the last.
     """
@@ -277,7 +277,7 @@ class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is
 class SettingsError(TaskinityDataError, ValueError):
     """A setting or option with an invalid value.
 
-    Cure: the message names the option, or the variable with its file and line, and shows a valid
+    Cure: the message names the option, or the variable with its file, and shows a valid
     value. `taskinity-data doctor` lists the effective settings and their source.
     """
 

@@ -106,15 +106,13 @@ class Attempt:
     """The process's peak resident memory at the end of the attempt."""
     failure: Failure | None = None
     notices: tuple[str, ...] = ()
-    """The changes that its functions made to the process state, as sentences."""
+    """What of it is no failure and should be known, as sentences."""
     logs: tuple[LogLine, ...] = field(default=(), compare=False, repr=False)
     """The messages that its functions logged; they go to the run's log, and are not kept here."""
     logs_cut: int = field(default=0, compare=False, repr=False)
     """The number of log messages beyond the limit of an attempt, which were dropped."""
     cpu_s: float | None = None
     """CPU time of its own thread; None if it was not measured."""
-    process_cpu_s: float | None = None
-    """CPU time of all threads of its process during the attempt."""
     queued_s: float = 0.0
     """For how long its thread could have run, but had no core, so far as the system counts it."""
 

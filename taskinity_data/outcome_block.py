@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OutcomeBlock", "is_plain"]
 
-_TIMES, _COUNTS, _SPENT = 5, 3, 3
+_TIMES, _COUNTS, _SPENT = 5, 3, 2
 """Numbers of an item: its start, its duration, and that of reading, of the functions and of the
 partials; its rows, those filtered, its bytes in memory. Of a turn: see `OutcomeBlock.spent`."""
 
@@ -44,8 +44,8 @@ class OutcomeBlock:
     workers, sizes : list of str, array of int
         Who ran each turn, and how many items it has.
     spent : array of double
-        `cpu_s`, `process_cpu_s` and `queued_s`, as in `Attempt`, for one turn after the other; each
-        item has a share that goes with its duration.
+        `cpu_s` and `queued_s`, as in `Attempt`, for one turn after the other; each item has a share
+        that goes with its duration.
     peaks : array of int
         Peak bytes of the process when each turn had ended, -1 where unknown.
     lost : tuple of Attempt
@@ -65,7 +65,7 @@ class OutcomeBlock:
 
     def __post_init__(self, worker: str | None) -> None:
         if worker is not None:
-            self._open_turn(worker, 0, (0.0, 0.0, 0.0), None)
+            self._open_turn(worker, 0, (0.0, 0.0), None)
 
     def _open_turn(
         self, worker: str, size: int, spent: Sequence[float], peak_nbytes: int | None
@@ -108,7 +108,7 @@ class OutcomeBlock:
     def add_outcome(self, outcome: Outcome) -> None:
         """Add a plain outcome (see `is_plain`) as a turn of its own."""
         (attempt,) = outcome.attempts
-        spent = attempt.cpu_s or 0.0, attempt.process_cpu_s or 0.0, attempt.queued_s
+        spent = attempt.cpu_s or 0.0, attempt.queued_s
         self._open_turn(attempt.worker, 0, spent, attempt.peak_nbytes)
         times = (
             attempt.started_s,
@@ -144,7 +144,7 @@ class OutcomeBlock:
         """What each item takes where it has a core whenever it wants one: see `Attempt`."""
         durations_s, works_s, start = self.durations_s, [], 0
         for size, cpu_s, queued_s in zip(
-            self.sizes, self.spent[::_SPENT], self.spent[2::_SPENT], strict=True
+            self.sizes, self.spent[::_SPENT], self.spent[1::_SPENT], strict=True
         ):
             of_turn_s = durations_s[start : start + size]
             whole_s = sum(of_turn_s)
@@ -285,7 +285,7 @@ def _make_attempt(
     number: int, started_s: float, worker: str, times: Sequence[float], spent: Sequence[float]
 ) -> Attempt:
     duration_s, read_s, function_s, partial_s = times
-    cpu_s, process_cpu_s, queued_s = spent
+    cpu_s, queued_s = spent
     return Attempt(
         number,
         started_s,
@@ -295,7 +295,6 @@ def _make_attempt(
         function_s,
         partial_s,
         cpu_s=cpu_s,
-        process_cpu_s=process_cpu_s,
         queued_s=queued_s,
     )
 

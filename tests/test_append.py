@@ -329,16 +329,6 @@ def test_rows_that_were_skipped_are_neither_lost_nor_doubled(ground, target):
     assert not [one for one in append(**options).notices if "lacks" in one]
 
 
-def test_one_chunk_alone_leaves_its_file_incomplete(ground):
-    put("1")
-    put("2")
-    place = td.open_dataset("in").plan(chunk_size="5 rows").chunks[0].ranges[0]
-    append(only=place)
-    run = append(only_new=True)
-    assert numbers() == every(1, rows=5) + every(2)
-    assert any("lacks rows of" in one and "1.csv" in one for one in run.notices)
-
-
 def test_two_runs_that_append_at_once_are_one(ground):
     put("1")
     put("2")

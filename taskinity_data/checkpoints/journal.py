@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "Record", "Segment", "has_other_format", "list_segments", "read_segment"]
 
 _FORMAT = b"taskinity-data journal "
-_MAGIC = _FORMAT + b"3\n"
+_MAGIC = _FORMAT + b"4\n"
 _HEAD = struct.Struct("<cQQ")
 _DIGEST_NBYTES = 16
 _SUFFIX = ".journal"

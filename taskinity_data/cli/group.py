@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -21,7 +20,6 @@ from taskinity_data.cli.commands.validate import validate
 from taskinity_data.cli.commands.visualize import visualize
 from taskinity_data.cli.exit_codes import EXIT_CODES
 from taskinity_data.cli.output import print_error
-from taskinity_data.cli.wording import add_typed_options
 from taskinity_data.errors import (
     FlowFailed,
     LedgerError,
@@ -29,13 +27,9 @@ from taskinity_data.errors import (
     ReduceError,
     TaskinityDataError,
     WriteError,
-    shorten,
 )
 from taskinity_data.version import __version__
 from taskinity_data.wording import suggest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["commands"]
 
@@ -43,27 +37,12 @@ __all__ = ["commands"]
 _FAILURES = (FlowFailed, LedgerError, ReduceError, ReadError, WriteError)
 
 
-_MAX_QUOTE = 2_000
-
-
-@contextmanager
-def _short_quotes() -> Iterator[None]:
-    """Shorten errors of click, which quote what was typed."""
-    try:
-        yield
-    except click.ClickException as error:
-        quotes = {name: value for name, value in vars(error).items() if isinstance(value, str)}
-        vars(error).update({name: shorten(value, _MAX_QUOTE) for name, value in quotes.items()})
-        raise
-
-
 class _Commands(click.Group):
     """A group whose own errors are printed without a traceback."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
-            with _short_quotes():
-                return super().make_context(*args, **kwargs)
+            return super().make_context(*args, **kwargs)
         except KeyboardInterrupt:
             # click would call it aborted, with a code of its own.
             click.echo("Interrupted.", err=True)
@@ -77,10 +56,9 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _short_quotes():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except TaskinityDataError as error:
-            print_error(add_typed_options(str(error), ctx.invoked_subcommand))
+            print_error(str(error))
             is_failure = isinstance(error, _FAILURES)
             ctx.exit(EXIT_CODES["failed" if is_failure else "wrong call"])
         except KeyboardInterrupt as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,15 +10,12 @@ import click
 from taskinity_data.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from click.shell_completion import CompletionItem
+    from collections.abc import Iterable, Iterator, Mapping
 
     from taskinity_data.run.options import Option
 
 __all__ = [
     "as_json_option",
-    "complete_paths",
     "examples",
     "input_option",
     "parse_inputs",
@@ -38,22 +34,12 @@ def examples(*commands: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  taskinity-data {command}" for command in commands)
 
 
-def complete_paths(
-    _ctx: click.Context, _parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Let the shell complete files and directories, which it does not do for plain texts."""
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(incomplete, type="file")]
-
-
 def tasks_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option ``--tasks FILE.py``."""
     return click.option(
         "--tasks",
         "tasks_path",
         metavar="FILE.py",
-        shell_complete=complete_paths,
         help="The Python file with the flow's functions. It is imported, which runs its top level.",
     )(function)
 
@@ -175,19 +161,8 @@ def _count_or_share(text: str) -> int | str:
     return int(text) if text.strip().isdecimal() else text
 
 
-def _check_ranges(texts: Sequence[str]) -> Sequence[str]:
-    """Return `texts`, each of which can be a chunk's range; files are looked for later."""
-    for text in texts:
-        if re.fullmatch(r".+:[0-9]+-[0-9]+", text, re.DOTALL) is None:
-            raise SettingsError(
-                f"--only {text!r}: write PATH:START-STOP, e.g. --only flights.csv:158-983830"
-            )
-    return texts
-
-
 _FROM_TEXT: dict[str, Callable[[Any], Any]] = {
     "max_failures": _count_or_share,
-    "only": _check_ranges,
     "resume": lambda run_id: run_id or True,
     "storage_options": parse_storage_options,
 }

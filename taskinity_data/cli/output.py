@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import sys
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import fields, is_dataclass
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskinity_data.cli.wording import add_typed_options
 from taskinity_data.disk import replace_file
 from taskinity_data.errors import TaskinityDataError, shorten
 from taskinity_data.wording import inert, safe_repr, safe_str
@@ -24,10 +24,13 @@ from taskinity_data.wording import inert, safe_repr, safe_str
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pandas as pd
+
 __all__ = [
     "JsonAnswer",
     "answering",
     "is_output_lost",
+    "lay_out",
     "print_error",
     "to_plain",
     "write_whole",
@@ -64,9 +67,7 @@ def answering(as_json: bool) -> Iterator[JsonAnswer]:
         with _stdout_to_stderr():
             yield answer
     except TaskinityDataError as error:
-        context = click.get_current_context(silent=True)
-        message = add_typed_options(str(error), None if context is None else context.info_name)
-        answer.setdefault("error", {"type": type(error).__name__, "message": message})
+        answer.setdefault("error", {"type": type(error).__name__, "message": str(error)})
         raise
     except KeyboardInterrupt:
         answer.setdefault("status", "INTERRUPTED")
@@ -86,6 +87,15 @@ def print_error(text: str) -> None:
     """Print an error; indent further lines of `text`, so that they can't imitate our lines."""
     message = inert(shorten(text, MAX_ERROR)).replace("\n", "\n  ")
     click.echo(f"Error: {message}", err=True)
+
+
+def lay_out(frame: pd.DataFrame, *, has_index: bool = False) -> str:
+    """Format `frame` as a table; columns that the terminal has no room for follow below.
+
+    `has_index` puts the number of each row before it.
+    """
+    width = shutil.get_terminal_size((0, 0)).columns or None
+    return inert(frame.to_string(index=has_index, na_rep="", line_width=width))
 
 
 def is_output_lost(error: OSError | None = None) -> bool:

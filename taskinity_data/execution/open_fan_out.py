@@ -48,8 +48,6 @@ class PieceOptions(NamedTuple):
         Where neither says one; None: sizes follow what the run learns.
     plans : tuple of (fan-out's name, ChunkPlan)
         Cuts to repeat.
-    only : tuple of str
-        The ranges of the one chunk to run, of whichever dataset has them; empty: all chunks.
     checkpoints : CheckpointKeeper or None
         Gets every fan-out that begins, and knows the cuts of an earlier run.
     log_level : int or None
@@ -65,7 +63,6 @@ class PieceOptions(NamedTuple):
     chunk_size: ChunkSize | None = None
     default_size: ChunkSize | None = None
     plans: tuple[tuple[str, ChunkPlan], ...] = ()
-    only: tuple[str, ...] = ()
     checkpoints: CheckpointKeeper | None = None
     log_level: int | None = None
     storage_options: Mapping[str, Any] | None = None
@@ -107,8 +104,6 @@ def open_fan_out(
         if not dataset.sources:
             options.enter(job, dataset, "no new input")
             return _open_chunks(job, (), (), "there is no new input")
-        if options.only:
-            return _open_chunks(job, [dataset.pick(options.only)], (), "the one chunk asked for")
         if width is not None:
             options.enter(job, dataset, width)
             # Numbered siblings are as many functions, one for each piece.
@@ -199,7 +194,6 @@ def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> 
     settings: dict[str, Any] = {
         "chunk_size": options.chunk_size,
         "plan": dict(options.plans).get(stage.name),
-        "only": options.only or None,
         "width": None if stage.width == "*" else stage.width,
     }
     for name, setting in settings.items():

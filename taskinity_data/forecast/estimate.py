@@ -19,7 +19,6 @@ from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TASK_S
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
 from taskinity_data.execution.open_fan_out import narrow
-from taskinity_data.execution.worker.side_effects import Surroundings
 from taskinity_data.flow.flow import short_flow
 from taskinity_data.flow.stages import FanOutStage
 from taskinity_data.forecast.driver_cost import combine_seconds, pass_seconds, try_finish
@@ -133,20 +132,11 @@ def estimate_job(
         may_fail=may_fail,
         is_whole=plan.is_given and max(chunk.nbytes for chunk in plan) <= MAX_WHOLE_NBYTES,
     )
-    before = Surroundings()
-    try:
-        alone = try_alone(request, scheduler)
-        trial = try_in_parallel(request, alone, scheduler)
-    finally:
-        changes = before.changes()
-        if changes:
-            before.restore()
+    alone = try_alone(request, scheduler)
+    trial = try_in_parallel(request, alone, scheduler)
     forecast = _conclude(request, dataset, alone, trial, planned_s)
-    restored = [f"{job.task} {change}, which was put back" for change in changes]
     took_s = time.perf_counter() - started
-    return replace(
-        forecast, tried=f"{forecast.tried}, in {took_s:.1f} s", doubts=(*forecast.doubts, *restored)
-    )
+    return replace(forecast, tried=f"{forecast.tried}, in {took_s:.1f} s")
 
 
 def _conclude(
@@ -183,7 +173,6 @@ def _conclude(
         rounds = math.ceil(plan.nbytes / request.first_nbytes / workers)
         lowest_s = work.start + work.finish + rounds * tried.mean_s
         seconds = Range(min(seconds.low, lowest_s / (1 + MIN_SPREAD)), seconds.high)
-    busy = 1.0 if alone.busy is None else alone.busy
     return Forecast(
         seconds=seconds,
         memory_nbytes=estimate_memory(trial, alone.base_nbytes, output_size, max(sizes)),
@@ -193,7 +182,7 @@ def _conclude(
         workers=workers,
         scheduler=trial.name,
         work=work,
-        bottleneck=bound(work, workers, busy),
+        bottleneck=bound(work, workers),
         tried=_describe_slices(tried, plan),
         is_answer=bool(job.reducers),
         doubts=(*doubts(ratios, output_size), *_doubts(alone, trial, is_open=is_open)),

@@ -32,10 +32,6 @@ MIN_SPREAD, MAX_SPREAD, DOUBTFUL_SPREAD = 0.3, math.sqrt(2) - 1, 2.0
 runs should be within; the upper end is at most twice the lower one. Only if slices differ by more
 than that explains, the forecast states a doubt, and the width is up to the third of these."""
 
-WAITING = 0.7
-"""If slices compute for less than this share of their time, they wait: with other programs on the
-machine, pure computation has a share of four fifths."""
-
 CLOSE = 1.3
 """The largest ratio of two estimates of a size for a range to cover both."""
 
@@ -135,15 +131,14 @@ def doubts(ratios: Sequence[float], size: SizeEstimate) -> Iterator[str]:
         yield "slices don't show how far the number of groups grows: the output is uncertain"
 
 
-def bound(work: RunSeconds, workers: int, busy: float = 1.0) -> str:
-    """Describe what takes most of the time; `busy` is the share of it that slices computed."""
+def bound(work: RunSeconds, workers: int) -> str:
+    """Describe what takes most of the time."""
     total = work.by_workers
     if work.here > total / workers:
         return f"this process: finding cuts and combining take {work.here:.3g} s"
     parts = {"reading": work.read, "the function": work.function, "partials": work.partial}
     name, seconds = max(parts.items(), key=lambda part: part[1])
-    waits = f", and {1 - busy:.0%} of it is waiting" if busy < WAITING else ""
-    return f"{name}: {seconds / total:.0%} of the work{waits}" if total else "starting"
+    return f"{name}: {seconds / total:.0%} of the work" if total else "starting"
 
 
 @dataclass(frozen=True)

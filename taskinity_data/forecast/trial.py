@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -72,9 +70,6 @@ class TrialResult:
         imports, first calls.
     peak_nbytes : int or None
         The peak memory of a process: of a worker process, or of this process with its threads.
-    busy : float or None
-        The share of the time in which this process computed, or would have; None if other
-        processes did the work.
     base_nbytes : int or None
         The memory of this process before, None if the system does not report it.
     failures : tuple of str
@@ -85,7 +80,6 @@ class TrialResult:
     outcomes: tuple[Outcome, ...]
     warm_up_s: float
     peak_nbytes: int | None
-    busy: float | None = None
     base_nbytes: int | None = None
     failures: tuple[str, ...] = ()
 
@@ -171,7 +165,6 @@ def run_rounds(
         has_time = meter.spent_s < limit_s and meter.whole_s < MAX_S
     if not rounds:
         _raise(*failures[0])
-    busy = meter.busy
     peaks = [o.attempts[-1].peak_nbytes for pairs in rounds for _, o in pairs]
     crosses = strategy.crosses_processes
     counted = [pair for pairs in rounds[1:] or rounds for pair in pairs]
@@ -180,7 +173,6 @@ def run_rounds(
         tuple(outcome for _, outcome in counted),
         _extra_seconds(rounds[0], counted) if len(rounds) > 1 else 0.0,
         max((peak for peak in peaks if peak), default=None) if crosses else meter.peak_nbytes,
-        None if crosses else busy,
         meter.base_nbytes,
         tuple(str(outcome.failure) for _, outcome in failures),
     )
@@ -231,7 +223,7 @@ def _extra_seconds(
 
 
 class _Meter:
-    """Measures the time, the CPU time and the memory of this process during a trial."""
+    """Measures the time and the memory of this process during a trial."""
 
     def __init__(self) -> None:
         self._opened_s = time.perf_counter()
@@ -241,7 +233,7 @@ class _Meter:
 
     def restart(self) -> None:
         """Measure times from now on."""
-        self._begun_s, self._begun_cpu_s = time.perf_counter(), _cpu_seconds()
+        self._begun_s = time.perf_counter()
 
     @property
     def spent_s(self) -> float:
@@ -254,30 +246,9 @@ class _Meter:
         return time.perf_counter() - self._opened_s
 
     @property
-    def busy(self) -> float:
-        """The share of the time in which this process computed, or would have."""
-        return min(1.0, (_cpu_seconds() - self._begun_cpu_s) / max(self.spent_s, 1e-9))
-
-    @property
     def peak_nbytes(self) -> int | None:
         """The peak memory of this process; since the start, where the system tells them apart."""
         return _read_status("VmHWM:") if self._is_reset else peak_nbytes()
-
-
-def _cpu_seconds() -> float:
-    """Return the CPU time of this process and of its children that have ended, plus the time for
-    which its threads were runnable, but had no core.
-    """
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system + _queued_seconds()
-
-
-def _queued_seconds() -> float:
-    queued = 0
-    for path in Path("/proc/self/task").glob("*/schedstat"):
-        with suppress(OSError, IndexError, ValueError):
-            queued += int(path.read_text().split()[1])
-    return queued * 1e-9
 
 
 def _reset_peak() -> bool:

@@ -1,18 +1,19 @@
-"""Explain a run in full: ledger, times, sizes, slowest chunks, each failure."""
+"""Explain a run in full: ledger, times, sizes, each failure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.outcome import LOST_WITH_WORKER
-from taskinity_data.report.speed import DRIVER_TIMES, WORKER_TIMES, speed_up
 from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "DRIVER_TIMES",
     "MIN_ADVICE_S",
+    "WORKER_TIMES",
     "describe_bad_lines",
     "describe_fallbacks",
     "describe_ledger",
@@ -28,7 +29,17 @@ __all__ = [
 MIN_ADVICE_S = 2.0
 """Of a shorter run times are noise, and nothing is to be gained."""
 
-_MAX_FAILURES, _MAX_OVERCOME, _MAX_SLOW, _MAX_SIZES, _MAX_FRAMES = 10, 3, 3, 3, 12
+DRIVER_TIMES = {
+    "start_workers": "starting workers",
+    "plan": "planning",
+    "combine": "combining",
+    "wait": "waiting for workers",
+    "close": "stopping workers",
+}
+WORKER_TIMES = {"read": "reading", "function": "the function", "partial": "reducing and writing"}
+"""The parts of `Run.timings` in words: of the driver's time, and of the workers', summed up."""
+
+_MAX_FAILURES, _MAX_OVERCOME, _MAX_SIZES, _MAX_FRAMES = 10, 3, 3, 12
 _MAX_BAD_LINES, _MAX_LINE_CHARACTERS = 3, 60
 _LEDGER_WORDS = {
     "processed": "processed",
@@ -49,7 +60,6 @@ def explain(run: Any) -> str:
         "Ledger": [*describe_ledger(run, "bytes"), *describe_ledger(run, "rows")],
         "Time": _time(run),
         "Chunks": _chunks(run),
-        "Slowest": _slowest(run),
         "Quarantined lines": describe_bad_lines(run),
         "Overcome": _overcome(run),
         "Fallbacks": describe_fallbacks(run),
@@ -112,9 +122,6 @@ def _time(run: Any) -> list[str]:
     if busy:
         shares = _shares(spent, WORKER_TIMES)
         lines.append(f"on the workers: {shares}; {format_seconds(busy)} in total")
-        ratio = speed_up(spent, run.workers)
-        if ratio and run.plans and is_judged:
-            lines.append(f"{ratio:.2f}× as fast as running the chunks one after another")
     if single >= 0.0005:
         lines.append(f"tasks that run once: {format_seconds(single)}")
     lines += [run.bound] if run.bound and is_judged else []
@@ -147,18 +154,6 @@ def _chunks(run: Any) -> list[str]:
         if left_out > 0:
             lines.append(f"  and {format_count(left_out, 'change')} between the first and the last")
     return lines
-
-
-def _slowest(run: Any) -> list[str]:
-    chunks = run.outcomes[run.outcomes["path"].notna()]
-    if len(chunks) <= _MAX_SLOW:
-        return []
-    slow = chunks.nlargest(_MAX_SLOW, "duration_s").to_dict("records")
-    planned = planned_chunks(run)
-    return [
-        f"{format_seconds(row['duration_s'])}: {find_place(row, planned)} on {row['worker']}"
-        for row in slow
-    ]
 
 
 def describe_bad_lines(run: Any) -> list[str]:

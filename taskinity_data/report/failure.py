@@ -35,7 +35,10 @@ def explain_failure(run: Any, ended: Iterable[tuple[Any, Outcome]]) -> str:
     ]
     for item, outcome in pairs:
         if outcome.status is Status.FAILED and outcome.failure is not None:
-            lines += _locate(item, outcome.failure, reason, has_replay=bool(run.next_steps))
+            lines += _locate(item, outcome.failure, reason)
+            planned = run.plan[item.position : item.position + 1] if item and run.plan else ()
+            if not run.next_steps and any(chunk.key == item.key for chunk in planned):
+                lines.append(f"Its rows are error.run.plan[{item.position}].read()")
             break
     if run.quarantine is not None:
         lines.append(f"The failed rows are kept in {inert_line(str(run.quarantine))}")
@@ -70,7 +73,7 @@ def explain_interrupt(run: Any, command: str | None = None) -> str:
     return f"{done}; to resume:\n{command}"
 
 
-def _locate(item: Any, failure: Failure, reason: str, *, has_replay: bool) -> Iterator[str]:
+def _locate(item: Any, failure: Failure, reason: str) -> Iterator[str]:
     chunk = item.data if item is not None and isinstance(item.data, Chunk) else None
     if item is not None and chunk is not None:
         yield f"in {chunk} (chunk {item.position}, key {item.key}){_hint(failure, chunk)}"
@@ -80,11 +83,6 @@ def _locate(item: Any, failure: Failure, reason: str, *, has_replay: bool) -> It
     if failure.traceback.strip() not in reason:
         *frames, message = shorten_traceback(failure.traceback).splitlines()
         yield from [*frames, *([] if message in reason else [message])]
-    # A frame in memory has no file that the next call would find.
-    if chunk is not None and not chunk.reader.is_in_memory and not has_replay:
-        ranges = chunk.ranges
-        alone = repr(ranges[0] if len(ranges) == 1 else list(ranges))
-        yield f"To run this chunk alone, repeat the call with only={alone}"
 
 
 def _hint(failure: Failure, chunk: Chunk) -> str:

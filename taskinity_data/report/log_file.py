@@ -58,8 +58,8 @@ class RunLog(events.Observer):
         written on.
     level : int
         From which level on.
-    waits_s : float or None
-        So many seconds the file waits, as a small run leaves nothing; None: for ever, until `keep`.
+    waits_s : float
+        So many seconds the file waits, as a small run leaves nothing.
     needs_folder : bool
         Whether `directory` is made by another, and no file begins before it is there.
     say : callable
@@ -74,7 +74,7 @@ class RunLog(events.Observer):
         directory: Path,
         level: int,
         *,
-        waits_s: float | None = 0.0,
+        waits_s: float = 0.0,
         needs_folder: bool = False,
         say: Callable[[str], None],
     ) -> None:
@@ -84,7 +84,7 @@ class RunLog(events.Observer):
         self._run_id = run_id
         self._say = say
         self._needs_folder = needs_folder
-        self._opens_s = None if waits_s is None else time.monotonic() + waits_s
+        self._opens_s = time.monotonic() + waits_s
         self._file: Any = None
         self._waiting: list[str] | None = []
         self._left_out = 0
@@ -191,7 +191,7 @@ class RunLog(events.Observer):
                 self._waiting.append(line)
             else:
                 self._left_out += 1
-            if self._opens_s is not None and time.monotonic() >= self._opens_s:
+            if time.monotonic() >= self._opens_s:
                 self.keep()
             return
         if self._file is None:

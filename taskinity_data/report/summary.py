@@ -89,7 +89,7 @@ def colours_stdout() -> bool:
 
 def _has_answer(run: Any) -> bool:
     is_output = run.output is not None and type(run.value) is str and run.value == run.output[0]
-    return str(run.status) not in ("FAILED", "INTERRUPTED") and not is_output
+    return str(run.status) not in ("FAILED", "INTERRUPTED", "RUNNING") and not is_output
 
 
 def _answer(run: Any, max_lines: int) -> list[str]:

@@ -67,7 +67,6 @@ def run_flow(
     max_failures: int | str | None = None,
     run_timeout: str | float | None = None,
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None = None,
-    only: str | Sequence[str] = (),
     check: bool = False,
     resume: bool | str | None = None,
     run_dir: str | os.PathLike[str] | None = None,
@@ -120,9 +119,6 @@ def run_flow(
         As ``"10m"`` or seconds: how long the whole run may take.
     plan : ChunkPlan, or dict of them by fan-out, optional
         Cuts to repeat, such as ``run.plan`` of an earlier run.
-    only : str or sequence of str, optional
-        Run a single chunk, given as ``PATH:START-STOP``, as in the error of a failed chunk. With
-        ``scheduler="synchronous"`` a debugger stops in its function.
     check : bool
         Whether to test functions and reducers on rows of the first chunks, before anything is run,
         for answers that depend on where chunks are cut: with the laws of

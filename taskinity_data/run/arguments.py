@@ -45,7 +45,6 @@ class RunKeywords(TypedDict, total=False):
     max_failures: int | str | None
     run_timeout: str | float | None
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None
-    only: str | Sequence[str]
     check: bool
     output: str | os.PathLike[str] | None
     output_format: str

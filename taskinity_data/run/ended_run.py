@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.plan import ChunkPlan
-from taskinity_data.machine import count_cores
 from taskinity_data.run.result import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from taskinity_data.execution.driver import Driver
     from taskinity_data.flow.flow import Flow
-    from taskinity_data.outcome import Attempt
 
-__all__ = ["facts_of", "measure_work", "run_of"]
+__all__ = ["facts_of", "run_of"]
 
 
 def run_of(
@@ -32,9 +28,8 @@ def run_of(
     """Return what `driver` did, as a run."""
     name, workers, link = strategy
     results = _results(flow, driver)
-    timings = {**seconds, **driver.seconds, "read": 0.0, "function": 0.0, "partial": 0.0}
-    timings["single"] = 0.0
-    measured: list[Attempt] = []
+    worked = dict.fromkeys(("read", "function", "partial", "single", "cpu"), 0.0)
+    timings = {**seconds, **driver.seconds, **worked}
     for is_of_item, attempt in driver.account.outcomes.totals():
         if not is_of_item:
             # What a reducer finishes is combining already.
@@ -43,8 +38,7 @@ def run_of(
         timings["read"] += attempt.read_s
         timings["function"] += attempt.function_s
         timings["partial"] += attempt.partial_s
-        measured.append(attempt)
-    timings |= measure_work(measured, workers=workers)
+        timings["cpu"] += attempt.cpu_s or 0.0
     plans, sizes = {}, {}
     for fan_out in driver.fan_outs.values():
         if chunks := fan_out.chunks:
@@ -125,95 +119,3 @@ def _results(flow: Flow, driver: Driver) -> dict[str, Any]:
                 if chain := fan_out.job.chain(position):
                     results[chain[-1].task] = result
     return results
-
-
-_MIN_KNOWN = 0.9
-"""The work is known where it comes to this share of the chunks' wall time at least, and so to no
-more than 10 % less than its upper bound."""
-
-
-class _Thread(NamedTuple):
-    """What attempts on one thread computed: the thread itself, and its whole process meanwhile."""
-
-    cpu_s: float = 0.0
-    process_cpu_s: float = 0.0
-
-
-def measure_work(
-    attempts: Iterable[Attempt],
-    *,
-    workers: int,
-    cores: int | None = None,
-    host: str | None = None,
-) -> dict[str, float]:
-    """Return the seconds that `attempts` computed and would take one after another.
-
-    Parameters
-    ----------
-    attempts : iterable of Attempt
-        Those of chunks and items.
-    workers : int
-        How many ran at once at most.
-    cores : int, optional
-        Of the machine that is called `host`; default: this one. Of others one core is taken for
-        granted.
-
-    Returns
-    -------
-    dict of str to float
-        ``cpu``, ``queued`` (for a core, on Linux) and ``work``, those that are known; none where an
-        attempt was not measured.
-
-    Notes
-    -----
-    Work is computing plus waiting. What a chunk waited for other chunks (for Python's lock, for a
-    core) is none: alone it would not have waited. Clocks do not tell that from waiting for a disk
-    or a service, but it can't have been more than the others computed.
-    """
-    spent = cpu = queued = 0.0
-    processes: defaultdict[str, defaultdict[str, _Thread]] = defaultdict(
-        lambda: defaultdict(_Thread)
-    )
-    for attempt in attempts:
-        if attempt.cpu_s is None or attempt.process_cpu_s is None:
-            return {}
-        spent += attempt.duration_s
-        cpu += attempt.cpu_s
-        queued += attempt.queued_s
-        process, _, thread = attempt.worker.rpartition("/")
-        before = processes[process][thread]
-        processes[process][thread] = _Thread(
-            before.cpu_s + attempt.cpu_s, before.process_cpu_s + attempt.process_cpu_s
-        )
-    if not spent:
-        return {}
-    here = host or socket.gethostname(), cores or count_cores()
-    work = cpu + max(0.0, spent - cpu - _mutual_seconds(processes, workers, *here))
-    times = {"cpu": cpu} | ({"queued": queued} if queued else {})
-    return times | ({"work": work} if work >= _MIN_KNOWN * spent else {})
-
-
-def _mutual_seconds(
-    processes: Mapping[str, Mapping[str, _Thread]], workers: int, host: str, cores: int
-) -> float:
-    """Return the seconds that chunks may have waited for one another, at most.
-
-    While a thread of a process computes, all others of it may wait for Python's lock, and itself
-    for the threads of a library (polars, Arrow) that it shares with them. While all cores compute,
-    whoever is left over waits for one.
-    """
-    mutual = 0.0
-    computed: defaultdict[str, float] = defaultdict(float)
-    threads: defaultdict[str, int] = defaultdict(int)
-    for name, by_thread in processes.items():
-        process_cpu_s = max(thread.process_cpu_s for thread in by_thread.values())
-        own_cpu_s = sum(thread.cpu_s for thread in by_thread.values())
-        mutual += (min(len(by_thread), workers) - 1) * process_cpu_s
-        mutual += max(0.0, process_cpu_s - own_cpu_s)
-        where = name.rpartition(":")[0]
-        computed[where] += process_cpu_s
-        threads[where] += len(by_thread)
-    for where, cpu_s in computed.items():
-        room = cores if where == host else 1
-        mutual += max(0, min(threads[where], workers) - room) * cpu_s / room
-    return mutual

@@ -30,7 +30,6 @@ from taskinity_data.reducers.base import count
 from taskinity_data.run.kept_run import load_run, run_directory, status_of
 from taskinity_data.run.options import RunOptions, repeated_options
 from taskinity_data.run.output_options import share_options
-from taskinity_data.run.result import Run
 from taskinity_data.user_code import is_user_path
 
 if TYPE_CHECKING:
@@ -41,10 +40,7 @@ if TYPE_CHECKING:
     from taskinity_data.flow.flow import Flow
     from taskinity_data.flow.stages import Stage
 
-__all__ = ["PastRun", "clean_runs", "list_runs", "load_run", "reopen", "replay"]
-
-PastRun = Run
-"""What `load_run` returns, under the name that it had of its own."""
+__all__ = ["clean_runs", "list_runs", "load_run", "reopen", "replay"]
 
 _log = logging.getLogger(__name__)
 
@@ -261,7 +257,8 @@ def _bind(past: Past, tasks: Any) -> Flow:
     if past.head["is_wired"]:
         raise ResumeError(
             f"run {past.run_id}: its flow was written in Python, so that its text alone does not "
-            "tell what fills which parameter; make the call again with only= and the chunk's range"
+            f"tell what fills which parameter; make the same call with resume={past.run_id!r} and "
+            "scheduler='synchronous', which runs what did not complete in this process"
         )
     flow = parse_flow(past.head["text"])
     functions: dict[str, Any] = {}
@@ -330,5 +327,5 @@ def _run_piece(
             results[stage.name] = step.function(*step.leading, **step.arguments)
     raise ResumeError(
         f"{name} takes what another fan-out or a later task gives, so that it can't be run alone; "
-        "make the call again with only= and the chunk's range"
+        "make the same call with resume= and scheduler='synchronous'"
     )

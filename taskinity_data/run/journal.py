@@ -190,7 +190,6 @@ def open_journal(
     settings: Settings,
     say: Callable[[str], None],
     *,
-    is_kept: bool = True,
     is_anew: bool = False,
 ) -> RunJournal:
     """Return the journal of a run that begins now, of an earlier one where that is resumed.
@@ -200,8 +199,6 @@ def open_journal(
     flow, options, call, settings
     say : callable
         Takes what the user should know.
-    is_kept : bool
-        False for a run that only looks at something: then there is nothing to resume either.
     is_anew : bool
         Whether no earlier run is resumed, whatever the options say.
 
@@ -218,10 +215,6 @@ def open_journal(
         raise SettingsError(f"resume={resume!r}: give True, or a run's id as text")
     run_dir = _find_directory(options.run_dir, settings)
     new_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
-    if not is_kept:
-        if resume:
-            raise ResumeError("only= runs one chunk and stores nothing; leave resume= out")
-        return RunJournal(new_id, run_dir, call_details={"labels": call.labels})
     output = options.output
     where = None
     # What can be no output is refused by the sink.
@@ -256,15 +249,13 @@ def open_journal(
     )
 
 
-def open_log(
-    journal: RunJournal, settings: Settings, say: Callable[[str], None], *, is_kept: bool = True
-) -> RunLog:
+def open_log(journal: RunJournal, settings: Settings, say: Callable[[str], None]) -> RunLog:
     """Return the run's log, which is kept where the run itself is.
 
     That is from the start where it was requested, or a folder for logs named; else from the third
     second on.
     """
-    waits_s: float | None = BEGIN_S if is_kept else None
+    waits_s = BEGIN_S
     if journal.is_asked or settings.source_of("log_dir") != "default":
         waits_s = 0.0
     level = logging.getLevelNamesMapping()[settings.log_level]

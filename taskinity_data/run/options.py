@@ -214,14 +214,6 @@ class RunOptions:
     )
     run_timeout: str | float | None = _option(None, check=parse_time)
     plan: ChunkPlan | Mapping[str, ChunkPlan] | None = _option(None)
-    only: str | Sequence[str] = _option(
-        (),
-        "RANGE",
-        "Run a single chunk, given as PATH:START-STOP, as in the error of a failed chunk. May be "
-        "repeated, for a chunk of several pieces.",
-        is_many=True,
-        is_journaled=False,
-    )
     check: bool = _option(False, is_journaled=False)
     output: str | os.PathLike[str] | None = _option(
         None,
@@ -303,7 +295,7 @@ class RunOptions:
     def cuts_here(self) -> bool:
         """Whether chunks are read in this process, with sizes that are learned, as far as known."""
         is_here = self.scheduler is None or self.scheduler in ("threads", "synchronous")
-        return is_here and self.chunk_size == "auto" and self.plan is None and not self.only
+        return is_here and self.chunk_size == "auto" and self.plan is None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> RunOptions:

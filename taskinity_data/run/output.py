@@ -263,11 +263,10 @@ def begin(
     settings: Settings,
     notices: NoticeBoard,
     *,
-    is_kept: bool,
     is_anew: bool = False,
 ) -> tuple[RunJournal, RunOutput]:
     """Open the output, and the journal once that is sure to be possible."""
-    journal = open_journal(flow, options, call, settings, notices, is_kept=is_kept, is_anew=is_anew)
+    journal = open_journal(flow, options, call, settings, notices, is_anew=is_anew)
     sink = None
     try:
         sink = open_output(
@@ -281,7 +280,7 @@ def begin(
     except CommittedError as error:
         journal.abandon()
         notices(f"resume=True: {error} already; a new one starts")
-        return begin(flow, steps, options, call, settings, notices, is_kept=is_kept, is_anew=True)
+        return begin(flow, steps, options, call, settings, notices, is_anew=True)
     except BaseException:
         journal.abandon()
         if sink is not None:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import Outcome
     from taskinity_data.report.bottleneck import Bound
-    from taskinity_data.run.diff import RunDiff
 
     # With the default, `Run` alone is no error to type checkers.
     T = TypeVar("T", default=Any)
@@ -87,10 +86,8 @@ class Run(Generic[T]):
     timings : dict of str to float
         Seconds: ``total``, ``start_workers``, ``plan``, ``combine``, ``wait`` of the driver;
         ``read``, ``function``, ``partial`` of all chunks and items, summed over the workers;
-        ``single``: tasks that run once, apart from these. ``cpu``: CPU time of chunks and items;
-        ``work``: their time one after another, absent if it is unknown, because they may have
-        waited for one another (threads for the GIL); ``queued``: for how long they waited for a
-        core, where the system tells.
+        ``single``: tasks that run once, apart from these. ``cpu``: CPU time of the threads that
+        ran chunks and items.
     output : Output or None
         What ``output=`` wrote: its ``path``, ``files``, ``rows``, ``nbytes``.
     quarantine : pathlib.Path or None
@@ -101,8 +98,7 @@ class Run(Generic[T]):
         a table has its position there, and not its value.
     notices : tuple of str
         Messages that are not failures: what is reused of an earlier run, what can't be stored,
-        functions that changed the working directory or the environment, results whose columns
-        differ from chunk to chunk.
+        results whose columns differ from chunk to chunk.
     log : pathlib.Path or None
         Its log file, if it has one.
     next_steps : tuple of str
@@ -272,14 +268,16 @@ class Run(Generic[T]):
         from taskinity_data.report.bottleneck import find_bound
         from taskinity_data.report.html.attempts import attempt_rows
 
-        tries = attempt_rows(self._ended)
-        if not tries:
-            return None
-        return find_bound(self.timings, tries, workers=self.workers, scheduler=self.scheduler)
+        return find_bound(
+            self.timings,
+            attempt_rows(self._ended),
+            workers=self.workers,
+            scheduler=self.scheduler,
+        )
 
     @property
     def bound(self) -> str:
-        """What kept it from being faster, in a sentence; empty where nothing was run."""
+        """What kept it from being faster, in a sentence; empty where no chunk was run."""
         return self._bottleneck.headline if self._bottleneck else ""
 
     @property
@@ -297,7 +295,7 @@ class Run(Generic[T]):
         """Return all that the summary leaves out, as text: ``print(run.explain())``.
 
         The ledger of bytes and rows, where the time went, chunk sizes and why they changed, the
-        slowest chunks, the errors of retries, and each of the first ten failures.
+        errors of retries, and each of the first ten failures.
         """
         from taskinity_data.report.explain import explain
 
@@ -328,8 +326,15 @@ class Run(Generic[T]):
         head = {"versions": versions_here(), **self._head}
         return write_report(self, self._ended, path, self.missing, head)
 
-    def diff(self, other: Run) -> RunDiff:
-        """Return what changed from this run to `other`: inputs, code, options, times, totals.
+    def diff(self, other: Run) -> pd.DataFrame:
+        """Return what differs between this run and `other`, a row each.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``kind`` (``input, file, code, flow, option, version, seconds, total``), ``name``,
+            ``before`` and ``after`` (missing where it was not there) str. Values of files and of
+            code are their identities; code that one of them alone reads is left out.
 
         Raises
         ------

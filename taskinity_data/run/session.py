@@ -23,7 +23,7 @@ from taskinity_data.execution.driver import Driver
 from taskinity_data.execution.jobs import make_works, only_kernels, policies
 from taskinity_data.execution.open_fan_out import PieceOptions
 from taskinity_data.execution.schedulers.signals import soft_interrupts
-from taskinity_data.execution.worker.side_effects import PassedOn, capture_logs, lower_level
+from taskinity_data.execution.worker.captured_logs import PassedOn, capture_logs, lower_level
 from taskinity_data.flow.once import within_session
 from taskinity_data.flow.stages import list_steps, resources_of
 from taskinity_data.outcome import RunStatus
@@ -81,7 +81,6 @@ def run_session(
         parse_chunk_size(options.chunk_size),
         parse_chunk_size(settings.chunk_size),
         session.plans,
-        session.ranges,
         session.journal.checkpoints,
         session.log.level,
         storage_options,
@@ -105,17 +104,13 @@ class RunSession:
     ) -> None:
         self._flow, self._steps, self._settings = flow, steps, settings
         self.plans = sort_plans(steps, options.plan)
-        self.ranges = (options.only,) if isinstance(options.only, str) else tuple(options.only)
         self._set_by = settings.source_of("scheduler") if options.scheduler is None else None
         self._options = options = _resolve(options, settings)
         # A run that is resumed has its id again.
         self.session_id = secrets.token_hex(8)
         self._notices = NoticeBoard()
-        is_kept = not self.ranges
-        self.journal, self._sink = _begin(
-            flow, steps, options, call, settings, self._notices, is_kept=is_kept
-        )
-        self.log = open_log(self.journal, settings, self._notices, is_kept=is_kept)
+        self.journal, self._sink = _begin(flow, steps, options, call, settings, self._notices)
+        self.log = open_log(self.journal, settings, self._notices)
         self._announcer = Announcer(
             self.journal.run_id,
             [
@@ -381,15 +376,13 @@ def _begin(
     call: CallFacts,
     settings: Settings,
     notices: NoticeBoard,
-    *,
-    is_kept: bool,
 ) -> tuple[RunJournal, RunOutput | None]:
     """Open the journal, and the output where there is one."""
     options.check_output()
     if options.output is not None:
         from taskinity_data.run.output import begin
 
-        return begin(flow, steps, options, call, settings, notices, is_kept=is_kept)
-    journal = open_journal(flow, options, call, settings, notices, is_kept=is_kept)
+        return begin(flow, steps, options, call, settings, notices)
+    journal = open_journal(flow, options, call, settings, notices)
     journal.begin()
     return journal, None

@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from taskinity_data.cli.wording import lay_out
+from taskinity_data.cli.output import lay_out
 
 RUN = ("run", "totals.flow", "--tasks", "my_tasks.py", "--input", "data=numbers.csv",
        "--input", "factor=2", "--scheduler", "synchronous")  # fmt: skip

@@ -198,9 +198,7 @@ def test_json_holds_totals_and_chunks_that_add_up(folder, call):
     assert [chunk["rows"] for chunk in plan["chunk_list"]] == [30, 30, 30, 10]
 
 
-@pytest.mark.parametrize(
-    "options", [("--sep", ";"), ("--option", "sep=;"), ("--option", "sep=';'")]
-)
+@pytest.mark.parametrize("options", [("--option", "sep=;"), ("--option", "sep=';'")])
 def test_reader_options_mean_what_they_mean_in_pandas(folder, call, options):
     (folder / "semi.csv").write_text("1;2,5\n3;4,5\n")
     said = call(
@@ -212,7 +210,7 @@ def test_reader_options_mean_what_they_mean_in_pandas(folder, call, options):
 
 def test_a_tab_can_be_written_as_a_shell_can_write_it(folder, call):
     (folder / "tabs.csv").write_text("a\tb\n1\t2\n")
-    said = call("plan", "tabs.csv", "--sep", "\\t", "--columns", "b", "--json")
+    said = call("plan", "tabs.csv", "--option", "sep=\\t", "--option", "columns=['b']", "--json")
     assert json.loads(said.stdout)["rows"] == 1, said.stderr
 
 
@@ -243,7 +241,7 @@ def test_a_flow_s_plan_shows_its_stages(folder, call):
         (("numbers.csv", "--option", "skipfooter=1"), "skipfooter"),
         (("numbers.csv", "--tasks", "my_tasks.py"), "dataset"),
         (("totals.flow",), "--tasks"),
-        (("totals.flow", "--tasks", "my_tasks.py", "--sep", ";"), "functions"),
+        (("totals.flow", "--tasks", "my_tasks.py", "--option", "sep=;"), "functions"),
         ((), "SOURCE"),
     ],
 )
@@ -340,7 +338,7 @@ def test_compressed_files_are_planned_and_run_as_they_are(folder, call):
     assert "of gzip; offsets are in the text" in said.stdout
     said = call("plan", "numbers.csv.gz", "--option", "compression=None")
     assert said.exit_code == 2
-    assert "compression= is --option compression=VALUE" in said.stderr
+    assert "this is gzip" in said.stderr
     inputs = ("--input", "data=numbers.csv.gz", "--input", "factor=2")
     said = call("run", "totals.flow", "--tasks", "my_tasks.py", *inputs, "--chunk-size", "30 rows")
     assert said.exit_code == 0, said.stderr

@@ -203,8 +203,8 @@ def test_only_new_inputs_are_run_and_shown(folder, call):
         code, told, said = run(*again)
         assert code == (2 if again else 1)
         assert "1.csv already (1 of these 2 inputs)" in said
-        assert ("--only-new" if again else "only_new=True") in said
-        assert ("--allow-repeated" if again else "allow_repeated=True") in said
+        assert "only_new=True" in said
+        assert "allow_repeated=True" in said
     code, told, _ = run("--only-new", "--dry-run")
     assert code == 0
     plan = told["stages"][1]["plan"]

@@ -1,5 +1,6 @@
 """Items that travel in batches: each has its outcome, as if it had travelled alone."""
 
+import logging
 import os
 import tracemalloc
 from types import SimpleNamespace
@@ -126,23 +127,20 @@ def test_what_an_observer_sees_is_one_event_for_each_chunk():
     assert [event.key for event in submitted] == [event.outcome.key for event in finished]
 
 
-def test_what_a_function_changes_or_logs_is_laid_to_its_item(caplog, monkeypatch):
-    monkeypatch.setenv("BLOCKS_OF", "before")
-
+def test_what_a_function_logs_or_raises_is_laid_to_its_item():
     def work(item):
         if item == 11:
-            os.environ["BLOCKS_OF"] = "after"
+            logging.getLogger("mine").warning("eleven")
         if item == 12:
             raise RuntimeError("after it")
         return item
 
-    job = Job("P", ((Step("P", work),),))
+    job = Job("P", ((Step("P", work),),), log_level=logging.WARNING)
     items = [Item(f"{number:032x}", number, number) for number in range(9, 16)]
-    ended = run_each(job, items, restores=True)
+    ended = run_each(job, items)
     kinds = [type(one) is OutcomeBlock for one in ended]
     assert kinds == [True, False, False, True]
-    assert ended[1].attempts[0].notices == ("changed the environment: 'BLOCKS_OF'",)
-    assert os.environ["BLOCKS_OF"] == "before"
+    assert [line.text for line in ended[1].attempts[0].logs] == ["eleven"]
     assert ended[2].failure.message == "after it"
     assert [outcome.value[1] for outcome in ended[3].outcomes(items[4:])] == [13, 14, 15]
 

@@ -223,12 +223,6 @@ def waits(chunk: pd.DataFrame):
     return len(chunk)
 
 
-def test_a_function_that_waits_is_told_from_one_that_computes(path):
-    plan = td.open_dataset(path).plan(workers=2)
-    found = plan.estimate(waits, workers=2, scheduler="threads")
-    assert "of it is waiting" in found.bottleneck
-
-
 def test_a_slice_that_takes_long_is_tried_twice_at_most(path, monkeypatch):
     monkeypatch.setattr(beside, "LONG_S", 0.3)
     calls = []
@@ -279,20 +273,6 @@ def test_no_slice_is_begun_when_time_is_up(path, monkeypatch):
 
     td.open_dataset(path).plan(workers=1).estimate(long, workers=1)
     assert len(calls) == 1
-
-
-def test_what_a_function_changes_around_it_is_put_back_and_told(path, tmp_path, monkeypatch):
-    monkeypatch.setenv("UNIT", "mile")
-
-    def changes(chunk: pd.DataFrame):
-        os.chdir(tmp_path)
-        os.environ["UNIT"] = "km"
-        return len(chunk)
-
-    folder = os.getcwd()
-    found = td.open_dataset(path).plan(workers=1).estimate(changes, workers=1)
-    assert (os.getcwd(), os.environ["UNIT"]) == (folder, "mile")
-    assert "changed the working directory" in repr(found)
 
 
 def test_the_answer_is_held_where_threads_run():

@@ -49,10 +49,6 @@ def test_the_largest_part_is_named_with_its_share():
     assert bound(READING._replace(function=36.0), 2) == "the function: 80% of the work"
 
 
-def test_waiting_is_named_beside_the_largest_part():
-    assert bound(READING, 2, busy=0.1) == "reading: 80% of the work, and 90% of it is waiting"
-
-
 @given(
     middle=st.floats(1e-3, 1e6),
     ratios=st.lists(st.floats(1e-12, 1e-3), max_size=30),

@@ -76,7 +76,6 @@ CALLS = {
     "run_timeout": lambda long: run(run_timeout=long),
     "resume": lambda long: run(resume=long, run_dir="kept"),
     "run_dir": lambda long: run(run_dir=long),
-    "only": lambda long: td.process(FRAME, len, only=long),
     "output": lambda long: td.process(FRAME, output=long, scheduler="synchronous"),
     "output_format": lambda long: td.process(FRAME, output="out", output_format=long),
     "if_exists": lambda long: td.process(FRAME, output="out", if_exists=long),
@@ -124,9 +123,8 @@ def test_a_setting_is_quoted_in_short(monkeypatch):
 
 @pytest.mark.parametrize(
     "command",
-    [[LONG], ["run", LONG], ["runs", "show", LONG], ["plan", LONG], ["run", "f.flow", f"--{LONG}"],
-     ["run", "f.flow", "--workers", LONG], ["run", "f.flow", "--input", LONG], ["report", LONG],
-     ["validate", LONG]],
+    [["run", LONG], ["runs", "show", LONG], ["plan", LONG], ["run", "f.flow", "--input", LONG],
+     ["report", LONG], ["validate", LONG]],
     ids=lambda command: " ".join(one[:12] for one in command),
 )  # fmt: skip
 def test_the_command_line_quotes_in_short(command, tmp_path, monkeypatch):

@@ -356,8 +356,6 @@ def test_a_run_that_is_not_there_is_refused_with_close_names(ground):
     assert "no earlier run" in go(resume=True, source="in/0.csv").notices[0]
     with pytest.raises(SettingsError, match=r"resume=3"):
         go(resume=3)
-    with pytest.raises(ResumeError, match=r"only="):
-        go(resume=True, only=run.plan[0].ranges[0])
 
 
 def test_a_run_of_another_flow_is_refused(ground):

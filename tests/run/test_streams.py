@@ -116,7 +116,7 @@ def test_an_iterator_that_raises_stops_the_run_and_says_after_how_many():
 
 @pytest.mark.parametrize(
     "options",
-    [{"chunk_size": "10 rows"}, {"only": "a.csv:0-1"}, {"columns": ["a"]}, {"sep": ";"}],
+    [{"chunk_size": "10 rows"}, {"columns": ["a"]}, {"sep": ";"}],
     ids=str,
 )
 def test_options_that_cut_or_read_are_refused(options):

@@ -22,8 +22,7 @@ FEWER = {"wait": 200, "python": 20, "arrow": 1}
 """By what ``--quick`` divides the records of each function: about 20 s on two idle cores."""
 _WORKERS = 4
 
-_COLUMNS = "{:<19} {:>9} {:<9} {:>7} {:>7}  {:>9} {:>9} {:>8} {:>5}"
-_CLEARLY = 0.95
+_COLUMNS = "{:<19} {:>9} {:<9} {:>7} {:>7}  {:>9} {:>9} {:>8}"
 
 
 @click.command(
@@ -78,35 +77,18 @@ def _count_workers(job: BenchJob, workers: int | None) -> int:
 
 
 def _measure_job(job: BenchJob, records: list[int], n: int, pools: Pools) -> Iterator[Measured]:
-    """Measure both pools at the middle size, the faster one at every size, and the automatic chunk
-    size.
-    """
+    """Measure each size in sequence, in threads and in processes."""
     from taskinity_data.cli.commands.bench_measure import in_sequence, measure
 
-    small, middle, large = records
-    alone = in_sequence(job, middle)
-    both = [measure(job, middle, alone, pools, name, n) for name in ("threads", "processes")]
-    best = _faster(*both).pool
-    yield measure(job, small, in_sequence(job, small), pools, best, n)
-    yield from both
-    yield measure(job, middle, alone, pools, best, n, is_auto=True)
-    alone = in_sequence(job, large)
-    yield measure(job, large, alone, pools, best, n)
-    if job.name == "python" and best != "processes":
-        yield measure(job, large, alone, pools, "processes", n)
-
-
-def _faster(threads: Measured, processes: Measured) -> Measured:
-    """Return the faster pool; threads if processes win by less than the noise, since threads start
-    at once.
-    """
-    return processes if processes.parallel_s < _CLEARLY * threads.parallel_s else threads
+    for count in records:
+        alone = in_sequence(job, count)
+        for name in ("threads", "processes"):
+            yield measure(job, count, alone, pools, name, n)
 
 
 def _head() -> str:
     names = (
         "function", "records", "pool", "workers", "chunks", "sequence", "parallel", "speed-up",
-        "ideal",
     )  # fmt: skip
     return _COLUMNS.format(*names)
 
@@ -117,9 +99,8 @@ def _row(job: BenchJob, line: Measured) -> str:
         f"{line.records:,}",
         line.pool,
         line.workers,
-        f"auto {line.chunks:,}" if line.is_auto else f"{line.chunks:,}",
+        f"{line.chunks:,}",
         f"{line.sequential_s:.2f} s",
         f"{line.parallel_s:.2f} s",
         f"{line.speed_up:.2f}×",
-        line.ideal,
     )

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.execution.schedulers.connect import open_strategy
-from taskinity_data.machine import count_cores
 from taskinity_data.run.api import process
 
 if TYPE_CHECKING:
@@ -83,14 +82,12 @@ JOBS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """One line of the table; `ideal` is the speed-up that the cores allow."""
+    """One line of the table."""
 
     job: str
     records: int
     pool: str
     workers: int
-    is_auto: bool
-    ideal: int
     sequential_s: float
     parallel_s: float
     chunks: int
@@ -162,19 +159,10 @@ def in_sequence(job: BenchJob, records: int) -> Alone:
     return Alone(time.perf_counter() - at, answer)
 
 
-def measure(
-    job: BenchJob,
-    records: int,
-    alone: Alone,
-    pools: Pools,
-    name: str,
-    n: int,
-    *,
-    is_auto: bool = False,
-) -> Measured:
+def measure(job: BenchJob, records: int, alone: Alone, pools: Pools, name: str, n: int) -> Measured:
     """Time `job` on `records` with `n` workers of the pool `name`, to compare with `alone`.
 
-    Chunks are 8 to 16 even ones for each worker, or what ``chunk_size="auto"`` makes of it.
+    Chunks are 8 to 16 even ones for each worker.
 
     Raises
     ------
@@ -185,8 +173,7 @@ def measure(
     rows = max(1, -(-records // (n * turns)))
     run = process(
         frame_of(records), job.function, reduce=combine(job), workers=n,
-        chunk_size="auto" if is_auto else f"{rows} rows",
-        scheduler=pools.get(name, n), progress=False,
+        chunk_size=f"{rows} rows", scheduler=pools.get(name, n), progress=False,
     )  # fmt: skip
     if run.value != alone.answer:
         raise ReduceError(f"{job.name}: {run.value} in parallel, {alone.answer} in sequence")
@@ -197,8 +184,6 @@ def measure(
         records=records,
         pool=name,
         workers=n,
-        is_auto=is_auto,
-        ideal=n if not job.is_bound_to_cores else min(n, count_cores()),
         sequential_s=alone.seconds,
         parallel_s=parallel_s,
         chunks=int(run.outcomes["path"].notna().sum()),

@@ -32,20 +32,6 @@ _PACKAGES = (
     "click",
     "rich",
 )
-# What of Dask's configuration changes how a run goes.
-_DASK_KEYS = (
-    "temporary-directory",
-    "scheduler",
-    "num-workers",
-    "distributed.worker.memory.target",
-    "distributed.worker.memory.spill",
-    "distributed.worker.memory.pause",
-    "distributed.worker.memory.terminate",
-    "distributed.worker.multiprocessing-method",
-    "distributed.scheduler.allowed-failures",
-    "distributed.comm.timeouts.connect",
-    "distributed.dashboard.link",
-)
 
 
 @click.command(
@@ -74,7 +60,6 @@ def _examine() -> dict[str, Any]:
             for path in (str(working_directory()), tempfile.gettempdir())
         },
         "settings": _examine_settings(),
-        "dask": _examine_dask(),
     }
 
 
@@ -117,14 +102,6 @@ def _examine_settings() -> dict[str, dict[str, Any]]:
     }
 
 
-def _examine_dask() -> dict[str, Any]:
-    import dask
-    import distributed
-
-    assert distributed  # brings its own defaults into the configuration
-    return {key: dask.config.get(key, None) for key in _DASK_KEYS}
-
-
 def _describe(setting: dict[str, Any]) -> str:
     cores, memory = setting["cores"], setting["memory_nbytes"]
     sections = {
@@ -145,7 +122,6 @@ def _describe(setting: dict[str, Any]) -> str:
             name: f"{entry['value']}  ({entry['source']})"
             for name, entry in setting["settings"].items()
         },
-        "Dask": {key: str(value) for key, value in setting["dask"].items()},
     }
     lines = []
     for title, entries in sections.items():

@@ -8,7 +8,6 @@ import click
 
 from taskinity_data.cli.options import (
     as_json_option,
-    complete_paths,
     examples,
     input_option,
     parse_inputs,
@@ -17,8 +16,7 @@ from taskinity_data.cli.options import (
     run_options,
     tasks_option,
 )
-from taskinity_data.cli.output import answering
-from taskinity_data.cli.wording import lay_out
+from taskinity_data.cli.output import answering, lay_out
 from taskinity_data.errors import BindError, SettingsError
 from taskinity_data.run.options import typed_options
 
@@ -38,7 +36,7 @@ _PLANNING = ("storage_options", "workers", "memory", "chunk_size")
     short_help="Show how a dataset, or a flow's data, is cut.",
     epilog=examples(
         'plan "flights/*.csv"',
-        "plan stations.txt --sep ';' --option header=None --workers 2 --memory 1GiB",
+        "plan stations.txt --option sep=';' --option header=None --workers 2 --memory 1GiB",
         "plan flights/ --chunk-size 8MiB --chunks",
         'plan delays.flow --tasks my_tasks.py --input data="flights/*.csv"',
         'plan "flights/*.csv" --tasks my_tasks.py --estimate',
@@ -49,9 +47,7 @@ _PLANNING = ("storage_options", "workers", "memory", "chunk_size")
     metavar="SOURCE | FLOW",
     nargs=-1,
     required=True,
-    shell_complete=complete_paths,
 )
-@click.option("--sep", metavar="TEXT", help="The separator of a CSV file.")
 @click.option(
     "--option",
     "option_texts",
@@ -60,7 +56,6 @@ _PLANNING = ("storage_options", "workers", "memory", "chunk_size")
     help="A reader option, as in pandas.read_csv or open_dataset: header=None, dtype=\"{'a': "
     "'str'}\". May be repeated.",
 )
-@click.option("--columns", metavar="A,B,…", help="Only these columns.")
 @tasks_option
 @input_option
 @run_options({name: typed_options()[name] for name in _PLANNING})
@@ -76,9 +71,7 @@ _PLANNING = ("storage_options", "workers", "memory", "chunk_size")
 @as_json_option
 def plan(
     sources: tuple[str, ...],
-    sep: str | None,
     option_texts: tuple[str, ...],
-    columns: str | None,
     tasks_path: str | None,
     input_texts: tuple[str, ...],
     with_chunks: bool,
@@ -95,11 +88,7 @@ def plan(
 
     with answering(as_json) as answer:
         sizes = parse_run_options(options)
-        if sep is not None:
-            option_texts = (*option_texts, f"sep={sep!r}" if sep != "\\t" else "sep=\\t")
         reader_options = parse_reader_options(option_texts)
-        if columns is not None:
-            reader_options["columns"] = [name.strip() for name in columns.split(",")]
         if len(sources) == 1 and is_flow_path(sources[0]):
             if reader_options:
                 raise SettingsError(

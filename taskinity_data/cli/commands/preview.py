@@ -225,18 +225,7 @@ def describe_plan(plan: ChunkPlan, *, with_chunks: bool = False) -> dict[str, An
         "reason": plan.reason,
     }
     if with_chunks:
-        answer["chunk_list"] = [
-            {
-                "index": chunk.index,
-                "key": chunk.key,
-                "path": chunk.path,
-                "start": chunk.start,
-                "stop": chunk.stop,
-                "rows": chunk.rows,
-                "nbytes": chunk.nbytes,
-            }
-            for chunk in plan
-        ]
+        answer["chunk_list"] = plan.to_frame().rename_axis("index")
     return answer
 
 

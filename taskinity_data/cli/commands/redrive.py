@@ -9,7 +9,6 @@ import click
 from taskinity_data.cli.commands.run import execute
 from taskinity_data.cli.options import (
     as_json_option,
-    complete_paths,
     examples,
     input_option,
     parse_inputs,
@@ -40,7 +39,7 @@ __all__ = ["redrive"]
 @tasks_option
 @input_option
 @run_options(typed_options(for_redrive=True))
-@click.option("--report", metavar="FILE.html", shell_complete=complete_paths, help="As in run.")
+@click.option("--report", metavar="FILE.html", help="As in run.")
 @as_json_option
 @click.pass_context
 def redrive(

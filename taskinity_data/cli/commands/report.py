@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from taskinity_data.cli.options import as_json_option, complete_paths, examples
+from taskinity_data.cli.options import as_json_option, examples
 from taskinity_data.cli.output import answering
 
 __all__ = ["report"]
@@ -21,7 +21,6 @@ __all__ = ["report"]
     "-o",
     "--output",
     metavar="FILE.html",
-    shell_complete=complete_paths,
     help="File or directory to write to. Default: RUN_ID.html in the current directory.",
 )
 @as_json_option

@@ -13,7 +13,6 @@ import click
 from taskinity_data.cli.logging_setup import logging_as_set
 from taskinity_data.cli.options import (
     as_json_option,
-    complete_paths,
     examples,
     input_option,
     parse_inputs,
@@ -22,7 +21,6 @@ from taskinity_data.cli.options import (
     tasks_option,
 )
 from taskinity_data.cli.output import JsonAnswer, answering, print_error
-from taskinity_data.cli.wording import add_typed_options
 from taskinity_data.errors import BindError, FlowFailed, TaskinityDataError
 from taskinity_data.events import Observer, SchedulerChanged
 from taskinity_data.run.options import typed_options
@@ -48,14 +46,13 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
         "run my_script.py --json > answer.json",
     ),
 )
-@click.argument("flow", metavar="FLOW_OR_SCRIPT", shell_complete=complete_paths)
+@click.argument("flow", metavar="FLOW_OR_SCRIPT")
 @tasks_option
 @input_option
 @run_options(typed_options())
 @click.option(
     "--report",
     metavar="FILE.html",
-    shell_complete=complete_paths,
     help="Write the report of the run to this file at the end, even if the run failed.",
 )
 @click.option(
@@ -144,8 +141,7 @@ def execute(
                 raise
             done = error.run
             # The summary ends with what to do next.
-            message = str(error).partition("\nNext: ")[0]
-            print_error(add_typed_options(message, "run"))
+            print_error(str(error).partition("\nNext: ")[0])
         except KeyboardInterrupt as error:
             stopped = getattr(error, "run", None)
             if stopped is not None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from taskinity_data.cli.options import as_json_option, examples
-from taskinity_data.cli.output import answering
-from taskinity_data.cli.wording import lay_out
-from taskinity_data.wording import inert
+from taskinity_data.cli.output import answering, lay_out
+from taskinity_data.errors import shorten
+from taskinity_data.wording import inert_line
 
 __all__ = ["runs"]
+
+_MAX_VALUE = 200
 
 
 @click.group(
@@ -62,15 +62,11 @@ def list_(as_json: bool) -> None:
 @click.argument("run_id")
 @as_json_option
 def show(run_id: str, as_json: bool) -> None:
-    """Show the run RUN_ID: its status, chunks, failures."""
-    from taskinity_data.report.answer import describe_value
+    """Show the run RUN_ID: its summary, and where its log is."""
     from taskinity_data.run.history import load_run
 
     with answering(as_json) as answer:
         run = load_run(run_id)
-        fan_outs = [task.name for task in run.flow.tasks if task.width is not None]
-        is_chunk = run.outcomes["path"].notna() | run.outcomes["task"].isin(fan_outs)
-        counts = run.outcomes.loc[is_chunk, "status"].value_counts().to_dict()
         answer |= {
             "run_id": run.run_id,
             "flow": run.flow.name,
@@ -90,27 +86,9 @@ def show(run_id: str, as_json: bool) -> None:
         }
         if as_json:
             return
-        label = run.labels.get(run.flow.name, run.flow.name)
-        took = "" if run.duration_s is None else f", {run.duration_s:.1f} s"
-        lines = [f"{label}: {run.status} ({run.started:%Y-%m-%d %H:%M:%S} UTC{took})"]
-        lines += [f"  stopped: {line}" for line in (run.stop_reason or "").splitlines()[:1]]
-        lines += [f"  output: {run.output.path}"] if run.output else []
-        lines += [f"  log: {run.log}"] if run.log else []
-        lines += [f"  chunks: {_count(counts)}"] if counts else []
-        lines += [f"  {name} {version}" for name, version in run.versions.items()]
-        lines += [f"  note: {notice}" for notice in run.notices]
-        for row in run.failures.head(3).to_dict("records"):
-            # An item of a list lies in no file.
-            where = f"{row['task']} (key {row['key']})"
-            if isinstance(row["path"], str):
-                where = f"{row['path']} [{row['start']} to {row['stop']}]"
-            lines.append(f"  failed: {where}: {row['error']}")
-        lines += [f"  quarantine: {run.quarantine}"] if run.quarantine else []
-        if run.value is not None:
-            lines += ["", describe_value(run.value)]
-        if run.next_steps:
-            lines += ["", "Next", *(f"  {step}" for step in run.next_steps)]
-        click.echo(inert("\n".join(lines)))
+        click.echo(str(run))
+        if run.log is not None:
+            click.echo(f"{'Log':<8} {inert_line(str(run.log))}")
 
 
 @runs.command(short_help="Compare two runs.")
@@ -118,16 +96,18 @@ def show(run_id: str, as_json: bool) -> None:
 @click.argument("after", metavar="B")
 @as_json_option
 def diff(before: str, after: str, as_json: bool) -> None:
-    """Show what changed from the run A to the run B: inputs, code, options, versions, times,
+    """Show what differs between the runs A and B: inputs, files, code, options, versions, times,
     totals.
     """
     from taskinity_data.run.history import load_run
 
     with answering(as_json) as answer:
         difference = load_run(before).diff(load_run(after))
-        answer |= difference.to_dict()
+        answer["differences"] = difference
         if not as_json:
-            click.echo(str(difference))
+            for kind, name, *values in difference.fillna("absent").itertuples(index=False):
+                before, after = (shorten(value, _MAX_VALUE) for value in values)
+                click.echo(f"{kind} {name}: {before} -> {after}")
 
 
 @runs.command(short_help="Remove completed or old runs.")
@@ -162,7 +142,3 @@ def clean(older_than: str | None, dry_run: bool, as_json: bool) -> None:
             click.echo(f"{verb} {run_id} ({status}, {format_nbytes(nbytes)})")
         if not removed:
             click.echo("Nothing to remove.")
-
-
-def _count(counts: dict[Any, Any]) -> str:
-    return ", ".join(f"{count:,} {str(status).lower()}" for status, count in counts.items())

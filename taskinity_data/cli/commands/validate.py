@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taskinity_data.cli.options import complete_paths, examples, tasks_option
+from taskinity_data.cli.options import examples, tasks_option
 from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["validate"]
     short_help="Check a flow and its functions.",
     epilog=examples("validate delays.flow", "validate delays.flow --tasks my_tasks.py"),
 )
-@click.argument("flow", metavar="FLOW", shell_complete=complete_paths)
+@click.argument("flow", metavar="FLOW")
 @tasks_option
 def validate(flow: str, tasks_path: str | None) -> None:
     """Check FLOW, a flow file or a script, and with --tasks that its functions match.

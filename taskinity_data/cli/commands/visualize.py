@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from taskinity_data.cli.options import complete_paths, examples
+from taskinity_data.cli.options import examples
 from taskinity_data.cli.output import write_whole
 from taskinity_data.wording import suggest
 
@@ -19,12 +19,11 @@ _FORMATS = {".svg": "to_svg", ".mmd": "to_mermaid", ".txt": "to_ascii"}
     short_help="Draw a flow: text, SVG or Mermaid.",
     epilog=examples("visualize delays.flow", "visualize delays.flow -o delays.svg"),
 )
-@click.argument("flow", metavar="FLOW", shell_complete=complete_paths)
+@click.argument("flow", metavar="FLOW")
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    shell_complete=complete_paths,
     help="Write to this file instead: .svg (a picture for browsers), .mmd (Mermaid text) or .txt.",
 )
 def visualize(flow: str, output: str | None) -> None:

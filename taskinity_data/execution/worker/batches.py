@@ -13,8 +13,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import SchedulerError, TaskinityDataError
+from taskinity_data.execution.worker.captured_logs import lower_level
 from taskinity_data.execution.worker.run_item import MAX_BATCH_S, run_each
-from taskinity_data.execution.worker.side_effects import lower_level
 from taskinity_data.flow import once
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     with lower_level(job.log_level):
         for part in _divide(job, unpack_items(items_blob)):
             if part[0].guard is None:
-                ended = run_each(job, part, restores=True)
+                ended = run_each(job, part)
                 outcomes += pack_ended(ended, part, job.max_nbytes)
                 continue
             try:

@@ -12,6 +12,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from taskinity_data.execution.worker.captured_logs import lower_level
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.run_item import run_each
 from taskinity_data.execution.worker.shipping import (
@@ -20,7 +21,6 @@ from taskinity_data.execution.worker.shipping import (
     unpack_items,
     unpack_job,
 )
-from taskinity_data.execution.worker.side_effects import lower_level
 from taskinity_data.flow.once import close_values, holds_values
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _serve(pipe: Connection) -> None:
                 _report(pipe, STEP, 0)
                 begin = None
             with lower_level(job.log_level):
-                ended = run_each(job, items, begin, restores=True)
+                ended = run_each(job, items, begin)
             packed = pack_ended(ended, items, job.max_nbytes)
             _report(pipe, HOLDS if holds_values(job.session_id) else DONE, len(packed))
             for part in packed:

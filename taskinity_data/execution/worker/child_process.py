@@ -29,7 +29,6 @@ from taskinity_data.execution.worker.shipping import (
     pack_outcome,
     unpack_value,
 )
-from taskinity_data.execution.worker.terminal_relay import relayed
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 if TYPE_CHECKING:
@@ -44,9 +43,6 @@ _LOOK_S = 0.05
 
 _FULL_SHARE = 0.8
 """From this share of its limit on, a child that was killed from outside is taken for too large."""
-
-_LINES_S = 1.0
-"""How long its last lines are waited for: a process that it left behind may hold the pipe."""
 
 _START_S = 60.0
 """How long a child may take to start and to unpack its job: 0.4 s, minutes on a loaded machine with
@@ -69,17 +65,13 @@ class Child:
         )
         command = get_command_line()  # with the options of this interpreter, such as -W and -X
         try:
-            self._relays: list[threading.Thread] = []
-            with relayed(self._relays) as streams:
-                self._process = subprocess.Popen(
-                    [sys.executable, *command[1 : command.index("-c")], "-c", code],
-                    pass_fds=(theirs.fileno(),),
-                    stdin=subprocess.DEVNULL,
-                    env={**(environ or {}), **os.environ},
-                    start_new_session=True,
-                    stdout=streams.get("stdout"),
-                    stderr=streams.get("stderr"),
-                )
+            self._process = subprocess.Popen(
+                [sys.executable, *command[1 : command.index("-c")], "-c", code],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                env={**(environ or {}), **os.environ},
+                start_new_session=True,
+            )
         except OSError as error:
             ours.close()
             raise SchedulerError(f"no child process can be started ({error})") from error
@@ -254,8 +246,6 @@ class Child:
             except ChildProcessError:
                 pass
             self._process.returncode = -signal.SIGKILL if self._status is None else self._status
-            for thread in self._relays:
-                thread.join(_LINES_S)
 
 
 def _too_late(task: str) -> SchedulerError:

@@ -35,7 +35,6 @@ class AttemptRow(NamedTuple):
 
     task: str
     number: int | None
-    key: str
     location: str
     status: str
     attempt: int
@@ -45,7 +44,6 @@ class AttemptRow(NamedTuple):
     read_s: float
     function_s: float
     partial_s: float
-    memory_nbytes: int | None
     peak_nbytes: int | None
     nbytes: int
     rows: int | None
@@ -76,7 +74,6 @@ def attempt_rows(ended: Sequence[tuple[Any, Any]]) -> list[AttemptRow]:
                 AttemptRow(
                     outcome.task,
                     number,
-                    outcome.key,
                     location,
                     status,
                     attempt.number,
@@ -86,7 +83,6 @@ def attempt_rows(ended: Sequence[tuple[Any, Any]]) -> list[AttemptRow]:
                     attempt.read_s,
                     attempt.function_s,
                     attempt.partial_s,
-                    attempt.memory_nbytes,
                     attempt.peak_nbytes,
                     outcome.nbytes,
                     outcome.rows if is_last else None,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.outcome import Status
 from taskinity_data.report.html.attempts import location_of, status_of
 from taskinity_data.report.html.run_charts import STATES
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FailureGroup", "group_failures", "split_step"]
 
-_MAX_GROUPS, _MAX_RANGES, _MAX_MESSAGE, _MAX_COMMAND = 25, 50, 300, 1_000
+_MAX_GROUPS, _MAX_RANGES, _MAX_MESSAGE = 25, 50, 300
 _ORDER = {Status.FAILED: 0, Status.SKIPPED: 1, Status.COMPLETED: 2}
 
 
@@ -27,8 +25,7 @@ class FailureGroup(NamedTuple):
     """Chunks or tasks with the same error, but for numbers in its message.
 
     `error` and `traceback` are those of the first of them. `ranges` are those of their chunks, each
-    with its message where that differs; `only` are options, in Python and on the command line, to
-    run the first of them again.
+    with its message where that differs.
     """
 
     task: str
@@ -39,7 +36,6 @@ class FailureGroup(NamedTuple):
     size: int
     attempts: int
     ranges: Sequence[tuple[str, str]]
-    only: Sequence[str]
 
     @property
     def tone(self) -> str:
@@ -89,25 +85,7 @@ def _group(
         len(group),
         sum(len(outcome.attempts) for _, outcome, _ in group),
         [] if group[0][0] is None else ranges,
-        _format_only([item for item, _, _ in group]),
     )
-
-
-def _format_only(items: Sequence[Any]) -> list[str]:
-    """Return the options that run the first of `items` again; none of what no call would find."""
-    ranges: list[str] = []
-    for item in items:
-        # A frame in memory has no file that another call would find.
-        if item is None or not isinstance(item.data, Chunk) or item.data.reader.is_in_memory:
-            return []
-        more = item.data.ranges
-        if ranges and sum(map(len, (*ranges, *more))) > _MAX_COMMAND:
-            break
-        ranges += more
-    if not ranges:
-        return []
-    python = f"only={ranges[0]!r}" if len(ranges) == 1 else f"only={ranges!r}"
-    return [python, " ".join(f"--only {shlex.quote(range_)}" for range_ in ranges)]
 
 
 def split_step(step: str) -> tuple[str, list[str]]:

@@ -5,13 +5,14 @@ The macro of its id in ``sections.jinja`` renders it.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.report.answer import describe_value
 from taskinity_data.report.bottleneck import find_bound
 from taskinity_data.report.explain import (
+    DRIVER_TIMES,
     MIN_ADVICE_S,
+    WORKER_TIMES,
     describe_bad_lines,
     describe_output,
     describe_quarantine,
@@ -19,7 +20,6 @@ from taskinity_data.report.explain import (
 from taskinity_data.report.html import run_charts
 from taskinity_data.report.html.attempts import attempt_rows, printable
 from taskinity_data.report.html.failures import group_failures, split_step
-from taskinity_data.report.speed import DRIVER_TIMES, WORKER_TIMES, speed_up
 from taskinity_data.wording import format_count, format_seconds, safe_str
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reported", "Section", "find_sections"]
 
-_MAX_SLOW, _MAX_FILES, _MAX_VALUES = 20, 100, 8
-_MAX_SIZES, _MAX_TEXT, _MAX_ANSWER = 20, 100_000, 20_000
+_MAX_SLOW, _MAX_VALUES = 20, 8
+_MAX_TEXT, _MAX_ANSWER = 100_000, 20_000
 _MIN_S = 5e-4
 """What is shown as 0 ms is not shown."""
 
@@ -76,7 +76,7 @@ def _bound(report: Reported) -> dict[str, Any] | None:
     if run.timings["total"] < MIN_ADVICE_S or str(run.status) not in ("COMPLETED", "PARTIAL"):
         return None
     bound = find_bound(run.timings, report.attempts, workers=run.workers, scheduler=run.scheduler)
-    return {"bound": bound}
+    return {"bound": bound} if bound is not None else None
 
 
 def _failures(report: Reported) -> dict[str, Any] | None:
@@ -107,7 +107,7 @@ def _flow(report: Reported) -> dict[str, Any]:
     flow, labels = report.run.flow, report.run.labels
     return {
         "description": flow.description or "",
-        "picture": run_charts.flow_picture(flow, report.ended, labels),
+        "picture": run_charts.flow_picture(flow, labels),
         # Nobody wrote that of `process`.
         "flow_text": "" if labels else printable(flow.to_text(), _MAX_TEXT),
     }
@@ -120,14 +120,12 @@ def _workers(report: Reported) -> dict[str, Any] | None:
 
 def _all_times(report: Reported) -> dict[str, Any]:
     run = report.run
-    ratio = speed_up(run.timings, run.workers) if run.plans else None
     return {
         "wall": _parts(run.timings, DRIVER_TIMES, run.timings["total"]),
         "total": format_seconds(run.timings["total"]),
         "work": _parts(run.timings, WORKER_TIMES | {"single": "tasks that run once"}),
         "workers": format_count(run.workers, "worker"),
-        "speed": f"{ratio:.2f}× as fast as running the chunks one after another" if ratio else "",
-        "chart": run_charts.times_chart(report.attempts),
+        "spread": run_charts.describe_times(report.attempts),
         "slow": slowest(report.attempts),
     }
 
@@ -148,19 +146,11 @@ def _parts(
     ]
 
 
-def _throughput(report: Reported) -> dict[str, Any] | None:
-    chart = run_charts.throughput_chart(report.attempts)
-    return {"chart": chart} if chart else None
-
-
 def _inputs(report: Reported) -> dict[str, Any]:
-    """Return inputs, options, the first files and their number, and the environment."""
-    listed, count = files_of(report.run.plans)
+    """Return inputs, options and the environment."""
     return {
         "inputs": inputs_of(report.head),
         "options": options_of(report.head),
-        "files": listed,
-        "file_count": count,
         "environment": environment(report.run, report.head),
     }
 
@@ -175,19 +165,6 @@ def slowest(attempts: Sequence[AttemptRow]) -> list[AttemptRow]:
     if len(chunks) < 2:
         return []
     return sorted(chunks, key=lambda attempt: -attempt.duration_s)[:_MAX_SLOW]
-
-
-def files_of(plans: dict[str, Any]) -> tuple[list[tuple[str, int, int]], int]:
-    """Return at most 100 files with their planned bytes and pieces, and the number of all."""
-    nbytes: Counter[str] = Counter()
-    pieces: Counter[str] = Counter()
-    for plan in plans.values():
-        for chunk in plan:
-            for piece in chunk.pieces:
-                nbytes[piece.path] += piece.nbytes
-                pieces[piece.path] += 1
-    files = [(path, nbytes[path], pieces[path]) for path in nbytes]
-    return files[:_MAX_FILES], len(files)
 
 
 def inputs_of(head: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -218,21 +195,6 @@ def environment(run: Any, head: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*head.get("versions", {}).items(), *host, *log]
 
 
-def _sizes(report: Reported) -> dict[str, Any] | None:
-    charts, run = [], report.run
-    for name, plan in run.plans.items():
-        changes = [(first, reason) for first, _, reason in run.sizes.get(name, ())]
-        # Of one size there is nothing to see.
-        if not len(plan) or len(changes) < 2:
-            continue
-        left_out = max(len(changes) - _MAX_SIZES, 0)
-        if left_out:
-            changes = [changes[0], *changes[left_out + 1 :]]
-        label = run.labels.get(name, name)
-        charts.append((label, run_charts.sizes_chart(label, plan), changes, left_out))
-    return {"sizes": charts} if charts else None
-
-
 def _ledger(report: Reported) -> dict[str, Any] | None:
     ledger = report.run.ledger
     # Of a run that was not stored nothing is planned. Where all was processed, the tiles say it.
@@ -259,8 +221,6 @@ SECTIONS: tuple[tuple[str, str, Callable[[Reported], dict[str, Any] | None]], ..
     ("flow", "Flow", _flow),
     ("workers", "Workers over time", _workers),
     ("times", "Times", _all_times),
-    ("throughput", "Throughput", _throughput),
-    ("sizes", "Sizes of the chunks", _sizes),
     ("ledger", "Ledger", _ledger),
     ("inputs", "Inputs and environment", _inputs),
 )

@@ -93,7 +93,9 @@ def _describe_chunks(ended: Sequence[tuple[Any, Any]]) -> str:
     done = sum(state in ("COMPLETED", "REUSED", "FALLBACK") for state in states)
     if not states:
         return ""
-    return f"{done:,} of {format_count(len(states), 'chunk')}"
+    reused = states.count("REUSED")
+    more = f", {reused:,} reused" if reused else ""
+    return f"{done:,} of {format_count(len(states), 'chunk')}{more}"
 
 
 def _rate(count: int, noun: str, total_s: float) -> list[Tile]:

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.disk import replace_file
 from taskinity_data.errors import WriteError
-from taskinity_data.report.bottleneck import percent
 from taskinity_data.report.failure import describe_stop
 from taskinity_data.report.html.attempts import printable
 from taskinity_data.report.html.sections import Reported, find_sections
 from taskinity_data.report.html.tiles import make_tiles
 from taskinity_data.report.palette import RULES, STATES, css
 from taskinity_data.settings import working_directory
-from taskinity_data.wording import format_count, format_nbytes, format_seconds
+from taskinity_data.wording import format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,8 +88,6 @@ def render_report(
     jinja.filters |= {
         "cut": lambda text, longest: printable(str(text), longest),
         "seconds": format_seconds,
-        "nbytes": format_nbytes,
-        "percent": percent,
     }
     report = Reported.of(run, ended, head or {})
     script = jinja.get_template("copy.js").render()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from taskinity_data.execution.worker.side_effects import (
+from taskinity_data.execution.worker.captured_logs import (
     CapturedLogs,
     PassedOn,
     capture_logs,
