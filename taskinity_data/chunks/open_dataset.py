@@ -85,8 +85,8 @@ def open_dataset(
     **reader_options
         CSV: those of `pandas.read_csv`, with its names and meanings, except those that can't be
         honoured chunk by chunk; ``newlines_in_values=True``; and ``on_bad_lines="quarantine"``,
-        with which records that do not parse are in `Run.bad_lines`. JSON: ``encoding`` (UTF-8);
-        JSON Lines: ``on_bad_lines`` too. Parquet: those of `pyarrow.parquet.read_table` that
+        with which records that do not parse are in `Run.bad_lines`. JSON: ``encoding`` (UTF-8).
+        Parquet: those of `pyarrow.parquet.read_table` that
         choose types (``coerce_int96_timestamp_unit``, ``read_dictionary``, ``binary_type``,
         ``list_type``, ``arrow_extensions_enabled``). Other formats have none. CSV and JSON also
         have ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), or a

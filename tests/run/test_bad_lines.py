@@ -105,15 +105,6 @@ def test_the_command_line_ends_with_3_and_tells_them(path, tmp_path):
     assert [one["text"] for one in told["bad_lines"]] == BAD
 
 
-def test_json_lines_too(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"a": 1}\n{oops\n{"a": 2}\n')
-    run = td.process(path, reduce=td.sum(), on_bad_lines="quarantine", progress=False)
-    assert run.value["a"] == 3
-    assert run.bad_lines["text"].tolist() == ["{oops"]
-    assert run.ledger.loc["quarantined"].tolist() == [6, 1]
-
-
 @pytest.mark.parametrize("use", ["to_dask", "to_delayed"])
 def test_where_no_run_takes_them_it_is_refused(path, use):
     dataset = td.open_dataset(path, on_bad_lines="quarantine")

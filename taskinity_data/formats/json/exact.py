@@ -17,14 +17,11 @@ from taskinity_data.formats.json.types import (
     inside,
     is_text,
 )
-from taskinity_data.outcome import MAX_LINE_NBYTES, MAX_LINES, BadLine, BadLines, take_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from taskinity_data.sources.file import Piece
-
-__all__ = ["BadRecord", "blank_bad_lines", "parse_exact", "read_records"]
+__all__ = ["BadRecord", "parse_exact", "read_records"]
 
 
 class BadRecord(Exception):  # noqa: N818 - it becomes a ReadError where the file is known
@@ -199,38 +196,3 @@ def unseen(key: str, value: Any) -> str:
         "give its type by schema=, or schema='scan' to look at all of the data, or select the "
         "others with columns="
     )
-
-
-def blank_bad_lines(text: bytes, piece: Piece, offset: int, rows: int) -> tuple[bytes, BadLines]:
-    """Return `text` with spaces for each line that can't be read, and these lines.
-
-    Parameters
-    ----------
-    text : bytes
-        Whole lines of `piece`.
-    piece : Piece
-    offset : int
-        Where `text` begins, from the piece's start.
-    rows : int
-        The lines of `piece` before it that are not blank.
-
-    Notes
-    -----
-    All other lines stay where they are, so that later messages about them hold for the file.
-    """
-    blanked, count, nbytes = bytearray(text), 0, 0
-    bad_lines: list[BadLine] = []
-    start = piece.start + offset
-    for row, (begin, end, record, why) in enumerate(read_records(text), rows):
-        if record is not None:
-            continue
-        stop = end - (text[end - 1 : end] == b"\n")
-        blanked[begin:stop] = b" " * (stop - begin)
-        count += 1
-        nbytes += end - begin
-        if len(bad_lines) < MAX_LINES:
-            raw = text[begin : min(end, begin + MAX_LINE_NBYTES)]
-            bad_lines.append(
-                BadLine(piece.path, start + begin, start + end, row, raw, "utf-8", why)
-            )
-    return bytes(blanked), BadLines(count, nbytes, take_first(bad_lines))

@@ -55,7 +55,7 @@ def open_records(
         A schema: these columns alone, in this order, and nothing is read for it. What a mapping
         does not name is inferred. What either names need not be there.
     options : mapping
-        ``encoding``, which must be UTF-8; of JSON Lines ``on_bad_lines``.
+        ``encoding``, which must be UTF-8.
     caches_rows : bool
         Whether rows that are parsed for the schema are held for a run in this process.
 
@@ -69,7 +69,7 @@ def open_records(
     Reads all up to 64 MB for the schema, else up to 256 kB at head, middle and tail of up to 300
     files.
     """
-    check_options(options, format_)
+    check_options(options)
     named = named_types(schema)
     list(map_files(find_start, files))
     is_complete = isinstance(schema, pa.Schema) and len(schema) > 0
@@ -95,36 +95,21 @@ def open_records(
         columns=tuple(names),
         is_open=is_complete or not sample.types.keys() <= set(names),
         filters=parse_filters(filters, all_columns.types),
-        on_bad_lines=options.get("on_bad_lines") or "error",
         row_cache=cache,
     )
 
 
-BAD_LINES = ("error", "skip", "quarantine")
-
-
-def check_options(options: Mapping[str, Any], format_: str) -> None:
+def check_options(options: Mapping[str, Any]) -> None:
     """Raise `PlanError` for what JSON has no use for."""
-    names = ["encoding", "on_bad_lines", "columns", "filters", "schema", "chunk_size"]
+    names = ["encoding", "columns", "filters", "schema", "chunk_size"]
     for name, value in options.items():
         if value is None:
             continue
-        if name == "on_bad_lines":
-            if format_ != "jsonl" and value != "error":
-                raise PlanError(
-                    f"on_bad_lines={value!r}: where an array is broken, nothing tells which of its "
-                    "elements are; repair the file, or write it as JSON Lines"
-                )
-            if value not in BAD_LINES:
-                raise PlanError(
-                    f"on_bad_lines={value!r}: use one of {', '.join(BAD_LINES)}."
-                    f"{suggest(str(value), BAD_LINES)}"
-                )
-        elif name != "encoding":
+        if name != "encoding":
             raise PlanError(
                 f"{name}={value!r} is not an option for JSON; leave it out.{suggest(name, names)}"
             )
-        elif str(value).lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
+        if str(value).lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
             raise PlanError(
                 f"encoding={value!r}: JSON is UTF-8; convert the file: "
                 f"iconv -f {value} -t UTF-8 FILE > NEW"

@@ -15,11 +15,10 @@ import pyarrow as pa
 from taskinity_data.errors import ReadError, SchemaError
 from taskinity_data.formats.json.cuts import cut_records, find_line_ends, find_start
 from taskinity_data.formats.json.deliver import deliver_records
-from taskinity_data.formats.json.exact import BadRecord, blank_bad_lines, parse_exact
+from taskinity_data.formats.json.exact import BadRecord, parse_exact
 from taskinity_data.formats.json.fast import parse_fast
 from taskinity_data.formats.json.types import has_struct
 from taskinity_data.formats.reader import Reader, ReadResult
-from taskinity_data.outcome import join_bad_lines
 from taskinity_data.sources.file import Piece
 from taskinity_data.sources.read import read_pieces, read_range
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from taskinity_data.formats.filters import Filters
     from taskinity_data.formats.json.sample import JsonSchema
-    from taskinity_data.outcome import BadLines
     from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.row_cache import RowCache
 
@@ -52,8 +50,6 @@ class JsonReader(Reader):
     is_open : bool
         Some keys are not selected, so that keys outside of `all_columns` are passed over.
     filters : Filters or None
-    on_bad_lines : {"error", "skip", "quarantine"}
-        What is done with a line that is not a JSON object.
     row_cache : RowCache or None
         Rows that were parsed for the schema, and need not be parsed again.
     """
@@ -63,18 +59,12 @@ class JsonReader(Reader):
     columns: tuple[str, ...]
     is_open: bool
     filters: Filters | None = None
-    on_bad_lines: str = "error"
     row_cache: RowCache | None = field(default=None, compare=False, repr=False)
 
     @property
     def schema(self) -> pa.Schema:
         """The schema that every chunk keeps, after the selection of columns."""
         return select_fields(self.all_columns.types, self.columns)
-
-    @property
-    def keeps_bad_lines(self) -> bool:
-        """Whether it hands over what does not parse."""
-        return self.on_bad_lines == "quarantine"
 
     @property
     def needs_pandas(self) -> bool:
@@ -93,7 +83,7 @@ class JsonReader(Reader):
         types = [(field.name, str(field.type)) for field in schema.types]
         return (
             f"{self.format} 1 {types!r} {sorted(schema.strict)!r} {sorted(schema.with_nulls)!r} "
-            f"{schema.dtypes!r} {self.columns!r} {self.is_open} {filters} {self.on_bad_lines}"
+            f"{schema.dtypes!r} {self.columns!r} {self.is_open} {filters}"
         )
 
     def select(self, columns: Sequence[str]) -> JsonReader:
@@ -135,20 +125,13 @@ class JsonReader(Reader):
         names = dict.fromkeys((*self.columns, *filtered_on))
         fields = select_fields(self.all_columns.types, tuple(names))
         tables: Sequence[Any] = ()
-        bad_lines: Sequence[BadLines | None] = ()
         if self.row_cache is not None:
             strict = self.all_columns.strict & set(fields.names)
             tables = [part.select(fields, strict) for part in self.row_cache.take(pieces)]
         if not tables or None in tables:
             results = read_pieces(lambda piece: list(self._read_piece(piece, fields)), pieces)
-            tables = ()
-            if any(results):
-                tables, bad_lines = zip(*chain.from_iterable(results), strict=True)
+            tables = list(chain.from_iterable(results))
         table = pa.concat_tables([fields.empty_table(), *tables])
-        bad = join_bad_lines(bad_lines)
-        dropped = 0
-        if bad is not None and self.on_bad_lines == "skip":
-            dropped, bad = bad.count, None
         before = table.num_rows
         if self.filters is not None:
             table = self.filters.apply(table)
@@ -156,31 +139,22 @@ class JsonReader(Reader):
         first = pieces[0]
         table = table.select(list(self.columns))
         data = deliver_records(table, self.all_columns, as_, first.path, first.start)
-        return ReadResult(data, rows, dropped + before - rows, bad)
+        return ReadResult(data, rows, before - rows)
 
-    def _read_piece(
-        self, piece: Piece, fields: pa.Schema
-    ) -> Iterator[tuple[pa.Table, BadLines | None]]:
-        """Yield the rows of `piece` in slices, and of each the lines that are not JSON objects."""
+    def _read_piece(self, piece: Piece, fields: pa.Schema) -> Iterator[pa.Table]:
+        """Yield the rows of `piece` in slices."""
         text = read_range(piece.file, piece.start, piece.stop)
         offset = rows = 0
         while offset < len(text):
             stop = text.find(b"\n", offset + SLICE_NBYTES) + 1 or len(text)
-            part, bad = text[offset:stop], None
             try:
-                try:
-                    table = self._parse(part, fields)
-                except BadRecord as error:
-                    if error.column is not None or self.on_bad_lines == "error":
-                        raise
-                    part, bad = blank_bad_lines(part, piece, offset, rows)
-                    table = self._parse(part, fields)
+                table = self._parse(text[offset:stop], fields)
             except BadRecord as error:
                 line = text.count(b"\n", 0, offset + error.offset) + 1
                 raise self._explain(piece, error, offset, line, rows) from error
-            yield table, bad
+            yield table
             offset = stop
-            rows += table.num_rows + (0 if bad is None else bad.count)
+            rows += table.num_rows
 
     def _parse(self, text: bytes, fields: pa.Schema) -> pa.Table:
         # Arrow passes over unknown keys of selected objects too, where it passes over any.
@@ -207,7 +181,7 @@ class JsonReader(Reader):
             return SchemaError(why, **details, column=error.column, value=error.value)
         step = "repair the file"
         if self.format == "jsonl":
-            step = "repair the line, or quarantine such lines with on_bad_lines='quarantine'"
+            step = "repair the line, or isolate such lines with on_error='bisect'"
         return ReadError(f"{why}; {step}", **details)
 
 
