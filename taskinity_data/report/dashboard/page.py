@@ -120,7 +120,7 @@ class _View:
         self._head.stylesheets = [_RULES, ".bk-clearfix { width: 100%; }"]
         self._legend = _text(**wide)
         scrolled = {"max-height": "520px", "overflow": "auto"}
-        self._tasks = _text(styles={"margin": "16px 0", **scrolled}, **wide)
+        self._tasks = _text(styles=scrolled, margin=(16, 5), **wide)
         self._failures = column(**wide)
         names = ("task", "left", "right", "color", "alpha", "where", "text")
         self._cells = ColumnDataSource({name: [] for name in names})
