@@ -3,9 +3,8 @@
 import os
 
 import pandas as pd
-import pyarrow as pa
 import pytest
-from pyarrow import feather, orc
+from pyarrow import feather
 
 import taskinity_data as td
 
@@ -27,7 +26,6 @@ WRITE = {
     "json": _write_json,
     "parquet": lambda frame, path: frame.to_parquet(path, row_group_size=200),
     "arrow": lambda frame, path: feather.write_feather(frame, str(path), compression="zstd"),
-    "orc": lambda frame, path: orc.write_table(pa.Table.from_pandas(frame), str(path)),
 }
 
 
