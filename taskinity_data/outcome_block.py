@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import InitVar, dataclass, field, replace
-from itertools import islice, repeat
+from itertools import islice
 from operator import add
 from typing import TYPE_CHECKING, Any
 
@@ -167,13 +167,12 @@ class OutcomeBlock:
         """Return how many rows were read, as `planned` where that is unknown, and filtered."""
         if not self.counts:
             return sum(rows or 0 for rows in planned), 0
-        rows = filtered = 0
-        for read, dropped, expected in zip(
-            self.counts[::_COUNTS], self.counts[1::_COUNTS], planned, strict=True
-        ):
-            rows += read if read != _UNKNOWN else expected or 0
-            filtered += max(dropped, 0)
-        return rows, filtered
+        reads = self.counts[::_COUNTS]
+        rows, unread = sum(reads), reads.count(_UNKNOWN)
+        if unread:
+            pairs = zip(reads, planned, strict=True)
+            rows += unread + sum(expected or 0 for read, expected in pairs if read == _UNKNOWN)
+        return rows, sum(dropped for dropped in self.counts[1::_COUNTS] if dropped != _UNKNOWN)
 
     @property
     def peak_nbytes(self) -> int | None:
@@ -185,10 +184,12 @@ class OutcomeBlock:
         """Bytes in memory of each item."""
         return list(map(_to_count, self.counts[2::_COUNTS])) or [None] * len(self)
 
-    def peaks_of_items(self) -> Iterator[int | None]:
-        """Yield the peak of the turn of each item."""
+    def peaks_of_items(self) -> list[int | None]:
+        """Return the peak of the turn of each item."""
+        peaks: list[int | None] = []
         for peak, size in zip(self.peaks, self.sizes, strict=True):
-            yield from repeat(_to_count(peak), size)
+            peaks += [_to_count(peak)] * size
+        return peaks
 
     def _counts_of(self, number: int) -> tuple[int | None, int | None, int | None]:
         if not self.counts:

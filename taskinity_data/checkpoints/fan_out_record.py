@@ -59,7 +59,7 @@ class FanOutRecord:
         self._named: set[str] = set()
         self._begun: dict[tuple[int, str], tuple[Any, Any]] = {}
         self._counts = DigestCounts()
-        self._current: dict[tuple[int, ...], tuple[str | None, int, str | None]] = {}
+        self._current: dict[int, tuple[str | None, int, str | None]] = {}
         shared = _describe_job(job)
         identities = [identify(_describe_chain(chain) | shared) for chain in job.chains]
         self._codes = [identity.digest for identity in identities]
@@ -167,12 +167,12 @@ class FanOutRecord:
             return ()  # to be cut again: it may be read then
         pieces = tuple(
             EarlierPiece(
-                file=self.name_file(piece.file),
-                start=piece.start,
-                stop=piece.stop,
-                nbytes=piece.nbytes,
-                rows=piece.rows,
-                mark=None if number else chunk.mark,
+                self.name_file(piece.file),
+                piece.start,
+                piece.stop,
+                piece.nbytes,
+                piece.rows,
+                None if number else chunk.mark,
             )
             for number, piece in enumerate(chunk.pieces)
         )
@@ -186,20 +186,22 @@ class FanOutRecord:
         identity = self._identify(item, self._codes)
         before = 0 if identity is None else self._counts.add(identity)
         data_identity = self._identify(item, self._argument_codes)
-        self._current[item.index] = identity, before, data_identity
+        self._current[item.position] = identity, before, data_identity
 
     def identity_of(self, item: Any) -> tuple[str | None, int, str | None]:
         """Return what `count` found: identity, equal ones before, identity without functions.
 
         Nothing for parts of a chunk that was split while it ran.
         """
-        if item.index not in self._current and not item.part:
+        if item.part:
+            return None, 0, None
+        if item.position not in self._current:
             self.count(item)  # handed out before the journal began
-        return self._current.get(item.index, (None, 0, None))
+        return self._current[item.position]
 
     def describe_part(self, item: Any) -> tuple[Any, ...]:
         """Return the chunk that was split, how many equal ones before it, and its part."""
-        before = self._current.get((item.position,), (None, 0, None))[1]
+        before = self._current.get(item.position, (None, 0, None))[1]
         pieces = [
             (piece.path, piece.start, piece.stop, piece.nbytes, piece.rows)
             for piece in item.data.pieces
@@ -222,7 +224,7 @@ class FanOutRecord:
     def forget(self, items: Sequence[Any]) -> None:
         """Drop the identities of items that have ended."""
         for item in items:
-            self._current.pop(item.index, None)
+            self._current.pop(item.position, None)
 
     def _identify(self, item: Any, codes: Sequence[str | None]) -> str | None:
         code = codes[item.position if len(codes) > 1 else 0]

@@ -96,17 +96,15 @@ class Chunk:
     @cached_property
     def key(self) -> str:
         """A stable name made of the files' fingerprints, the ranges and the reader's options."""
-        digest = blake2b(self.reader.identity().encode(), digest_size=16)
+        text = self.reader.identity()
         for piece in self.pieces:
-            print_ = piece.file.fingerprint
-            number = f"tag {print_.tag}" if print_.tag else print_.inode
-            digest.update(
-                f"\0{piece.path}\0{print_.nbytes}\0{print_.mtime_ns}\0{number}"
-                f"\0{piece.start}\0{piece.stop}".encode("utf-8", "surrogateescape")
-            )
-            if piece.file.unpacked is not None:
-                digest.update(f"\0unpacked {tuple(piece.file.unpacked.conversion)}".encode())
-        return digest.hexdigest()
+            file = piece.file
+            nbytes, mtime_ns, inode, tag = file.fingerprint
+            number = f"tag {tag}" if tag else inode
+            text += f"\0{file.path}\0{nbytes}\0{mtime_ns}\0{number}\0{piece.start}\0{piece.stop}"
+            if file.unpacked is not None:
+                text += f"\0unpacked {tuple(file.unpacked.conversion)}"
+        return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
     def read(self, as_: str = "pandas") -> Any:
         """Read the chunk's rows, with a fresh index from 0.
@@ -221,8 +219,9 @@ class Chunk:
 
 def mark_chunk(chunk: Chunk) -> Chunk:
     """Return `chunk` with its mark."""
-    is_kept = chunk.reader.keeper is not None
-    mark = None if is_kept else mark_pieces(chunk.pieces, chunk.reader.unit)
+    if chunk.reader.keeper is not None:
+        return chunk
+    mark = mark_pieces(chunk.pieces, chunk.reader.unit)
     return Chunk(chunk.reader, chunk.pieces, chunk.index, mark)
 
 
@@ -265,14 +264,14 @@ class CutColumns(Sequence[Chunk]):
 
     def append(self, chunk: Chunk) -> None:
         """Add `chunk`."""
-        number = len(self)
+        number, files = len(self._marks), self._files
         if self._reader is None:
             self._reader = chunk.reader
         if chunk.reader is self._reader and chunk.index == number and chunk.failure is None:
             for piece in chunk.pieces:
-                if not self._files or piece.file is not self._files[-1]:
-                    self._files.append(piece.file)
-                self._file_numbers.append(len(self._files) - 1)
+                if not files or piece.file is not files[-1]:
+                    files.append(piece.file)
+                self._file_numbers.append(len(files) - 1)
                 rows = _UNKNOWN if piece.rows is None else piece.rows
                 self._ranges.extend((piece.start, piece.stop, piece.nbytes, rows))
         else:

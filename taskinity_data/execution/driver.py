@@ -268,9 +268,11 @@ class Driver:
             for number, outcome in recalled.items():
                 self.has_submitted = True
                 self._settle(fan_out, items[number], outcome, shares_process=True)
-            done = {items[number].index for number in recalled}
-            rest = ([item for item in batch if item.index not in done] for batch in batches)
-            left = [batch for batch in rest if batch]
+            if recalled:
+                done = {items[number].index for number in recalled}
+                rest = ([item for item in batch if item.index not in done] for batch in batches)
+                batches = [batch for batch in rest if batch]
+            left = batches
         return left
 
     def _submit(self, strategy: Strategy, name: str, job: Job, *batches: list[Item]) -> None:

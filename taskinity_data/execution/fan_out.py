@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from itertools import chain, islice, starmap
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk, CutColumns
@@ -149,7 +149,8 @@ class RunningFanOut:
         # More frames of a stream at once would be more in memory at once.
         if batch and self._learner.count and not isinstance(batch[0].data, StreamBlock):
             size = self._learner.batch_size(_weight(batch[0]), self._remaining_weight(), workers)
-            batch += self._take(size - 1)
+            if size > 1:
+                batch += self._take(size - 1)
         return batch
 
     def peek(self, count: int) -> list[Item]:
@@ -316,18 +317,19 @@ class RunningFanOut:
         self.ended += len(items)
         self._work_s += sum(works_s)
         self._cpu_s += block.cpu_s
-        weights = list(map(_weight, items))
-        self._ended_weight += sum(weights)
-        self.ledger.enter_block(items, block)
+        sizes = [item.nbytes for item in items]
+        self._ended_weight += sum(nbytes or 1 for nbytes in sizes)
+        self.ledger.enter_block(items, sum(sizes), block)
         self.completed += len(items)
-        for item in items if self._cap.max_nbytes is not None else ():
-            self._cap.take(item.nbytes)
-        peaks = block.memory_nbytes
-        if not shares_process:
-            measured = zip(items, block.peaks_of_items(), strict=True)
-            peaks = [peak if item.nbytes else None for item, peak in measured]
-        last = zip(weights[-WINDOW:], works_s[-WINDOW:], peaks[-WINDOW:], strict=True)
-        self._learner = self._learner.observe_all(list(starmap(Observation, last)), len(items))
+        for nbytes in sizes if self._cap.max_nbytes is not None else ():
+            self._cap.take(nbytes)
+        memory = block.memory_nbytes if shares_process else block.peaks_of_items()
+        last = zip(sizes[-WINDOW:], works_s[-WINDOW:], memory[-WINDOW:], strict=True)
+        observed = [
+            Observation(nbytes or 1, work_s, peak if nbytes or shares_process else None)
+            for nbytes, work_s, peak in last
+        ]
+        self._learner = self._learner.observe_all(observed, len(items))
         for number, tree in enumerate(self._trees):
             for item, (partials, _) in zip(items, block.values, strict=True):
                 tree.add(item.index, partials[number])

@@ -43,9 +43,9 @@ class Ledger:
         else:
             self.rows[category] += item.rows or 0
 
-    def enter_block(self, items: Sequence[Item], block: OutcomeBlock) -> None:
-        """Book the outcomes of `items`, which completed together."""
-        self.nbytes["processed"] += sum(item.nbytes for item in items)
+    def enter_block(self, items: Sequence[Item], nbytes: int, block: OutcomeBlock) -> None:
+        """Book the outcomes of `items`, which have `nbytes` and completed together."""
+        self.nbytes["processed"] += nbytes
         rows, filtered = block.read_rows(item.rows for item in items)
         self.rows["processed"] += rows
         self.rows["filtered"] += filtered
