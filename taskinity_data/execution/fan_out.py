@@ -326,8 +326,7 @@ class RunningFanOut:
         memory = block.memory_nbytes if shares_process else block.peaks_of_items()
         last = zip(sizes[-WINDOW:], works_s[-WINDOW:], memory[-WINDOW:], strict=True)
         observed = [
-            Observation(nbytes or 1, work_s, peak if nbytes or shares_process else None)
-            for nbytes, work_s, peak in last
+            Observation(size or 1, work_s, peak if size else None) for size, work_s, peak in last
         ]
         self._learner = self._learner.observe_all(observed, len(items))
         for number, tree in enumerate(self._trees):
