@@ -149,8 +149,7 @@ class RunningFanOut:
         # More frames of a stream at once would be more in memory at once.
         if batch and self._learner.count and not isinstance(batch[0].data, StreamBlock):
             size = self._learner.batch_size(_weight(batch[0]), self._remaining_weight(), workers)
-            if size > 1:
-                batch += self._take(size - 1)
+            batch += self._take(size - 1)
         return batch
 
     def peek(self, count: int) -> list[Item]:
