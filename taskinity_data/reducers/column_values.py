@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from taskinity_data.errors import ReduceError
+from taskinity_data.reducers.cached_property import cached_property
 from taskinity_data.reducers.grouping import count_codes
 from taskinity_data.reducers.sums import sum_floats, sum_integers
 

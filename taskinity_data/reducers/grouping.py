@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from taskinity_data.reducers.cached_property import cached_property
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
