@@ -180,7 +180,7 @@ class _Cutter:
             share = room if self._measured else measured / -(-measured // size.target)
             rows = max(1, int((piece.stop - piece.start) * share / measured))
             return _split_rows(self._reader, piece, rows)
-        if measured > 2 * size.target and piece.rows != 1:
+        if measured > size.target and piece.rows != 1:
             finer = list(self._reader.recut(piece, max(1, size.target // 4)))
             if len(finer) > 1:
                 return None, finer

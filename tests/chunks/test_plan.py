@@ -100,7 +100,7 @@ def test_chunks_of_text_tile_and_are_not_larger_than_asked_for(counts, size):
     pieces = texts(counts)
     chunks = cut_all(pieces, Texts(), size)
     check_tiling([whole(pieces)], chunks)
-    assert all(chunk.nbytes <= max(2 * size, 10) for chunk in chunks)
+    assert all(chunk.nbytes <= max(size, 10) for chunk in chunks)
     assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
 
 

@@ -18,6 +18,7 @@ from pandas.testing import assert_frame_equal
 import taskinity_data as td
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import open_source
+from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.errors import FlowFailed, PlanError, ReadError
 from taskinity_data.formats import reader as base_reader
 from taskinity_data.formats import sampling
@@ -136,7 +137,8 @@ def numbers(tmp_path):
 
 @pytest.fixture
 def parses(monkeypatch):
-    """The pieces that runs parse from files."""
+    """The pieces that runs parse from files, whose chunks are no smaller than grains."""
+    monkeypatch.setattr(Learner, "next_size", lambda *_: Size(700_000, "the same for all"))
     parsed = []
     read_text = reader_module.read_text
     monkeypatch.setattr(
