@@ -276,9 +276,7 @@ class RunningFanOut:
 
     def close(self) -> None:
         """Let go of what is not handed out (a pass over files ends, with its threads) or held."""
-        close = getattr(self._source, "close", None)
-        if close is not None:
-            close()
+        getattr(self._source, "close", lambda: None)()
         if self.whole_chunks and (cache := self.whole_chunks[0].reader.row_cache) is not None:
             cache.clear()
 
@@ -353,8 +351,11 @@ class RunningFanOut:
             return None
         if not self._ended_weight:
             return used_s / handed_out * max(0, expected - handed_out)
-        taken_s = max(self._work_s / workers, self._cpu_s)
-        return taken_s / self._ended_weight * max(0, expected - self._ended_weight)
+        cost_s = max(self._work_s / workers, self._cpu_s) / self._ended_weight
+        last = self._learner.recent[-4:]  # the cost may rise along a file
+        last_s = sum(each.duration_s for each in last) / workers
+        cost_s = max(cost_s, last_s / max(1, sum(each.nbytes for each in last)))
+        return cost_s * max(0, expected - self._ended_weight)
 
     def finish(self, number: int) -> Any:
         """Return the answer of the reducer with that number."""
@@ -379,9 +380,8 @@ class RunningFanOut:
     def planned_rows(self) -> int | None:
         """Rows of all items, as the footers, the cut pass or who took them have counted them."""
         planned = self._listed_rows if self.total_rows is None else self.total_rows
-        if planned is not None or not self.is_cut:
-            return planned
-        return add_counts([self.chunks.rows, self._counted_rows])
+        is_known = planned is not None or not self.is_cut
+        return planned if is_known else add_counts([self.chunks.rows, self._counted_rows])
 
     def prove(self) -> None:
         """Raise `LedgerError` unless the chunks tile every file and each is accounted for."""

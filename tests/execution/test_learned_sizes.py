@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 import taskinity_data as td
 from taskinity_data.chunks.sizing import Learner, Size
@@ -11,8 +12,8 @@ from taskinity_data.execution.worker.job import Job, chunk_items
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 
-def _next_size(**took):
-    """The next chunk's bytes, once the first has ended and took so long."""
+def _end_chunks(*took):
+    """A fan-out of 100 chunks of which the first have ended, and took what is given for each."""
     plan = td.open_dataset(pd.DataFrame({"n": range(4_000)})).plan(chunk_size="40 rows")
     fan_out = RunningFanOut(
         Job("P", ((),)),
@@ -22,11 +23,27 @@ def _next_size(**took):
         learner=Learner(Size(320, "the first size")),
         adapts=True,
     )
-    (item,) = fan_out.take_batch(2)
-    attempt = Attempt(1, 0.0, worker="w", **took)
-    outcome = Outcome("P", item.key, Status.COMPLETED, (attempt,), value=((), None))
-    fan_out.end(item, outcome, shares_process=False)
-    return fan_out.next_target().target_nbytes
+    for (item,), facts in zip(fan_out.take_batches(len(took), 2), took, strict=True):
+        attempt = Attempt(1, 0.0, worker="w", **facts)
+        outcome = Outcome("P", item.key, Status.COMPLETED, (attempt,), value=((), None))
+        fan_out.end(item, outcome, shares_process=False)
+    return fan_out
+
+
+def _next_size(**took):
+    """The next chunk's bytes, once the first has ended and took so long."""
+    return _end_chunks(took).next_target().target_nbytes
+
+
+def test_what_is_left_is_estimated_by_the_last_chunks_where_they_cost_more():
+    def left_s(*durations_s):
+        fan_out = _end_chunks(*({"duration_s": each, "cpu_s": each} for each in durations_s))
+        return fan_out.estimate_remaining_s(1, 0.0)
+
+    even = left_s(*[1.0] * 8)
+    assert even == pytest.approx(92.0)
+    assert left_s(*[0.5] * 4, *[2.0] * 4) == pytest.approx(2 * even)
+    assert left_s(*[2.0] * 4, *[0.5] * 4) == pytest.approx(1.25 * even)
 
 
 def test_sizes_follow_what_chunks_take_and_not_what_other_programs_take_meanwhile():
