@@ -146,8 +146,10 @@ def join_grains(grains: Iterable[RecordRange], nbytes: int) -> Iterator[list[Rec
         yield some
 
 
-def plan_slices(nbytes: int, files: int, *, scan: bool) -> Slices:
+def plan_slices(nbytes: int, files: int, *, scan: bool, are_short: bool = False) -> Slices:
     """Return what is looked at of `files` of `nbytes` together; with `scan` all, whatever it is.
+
+    Slices of all `are_short` where a slice costs next to nothing beside its bytes.
 
     Examples
     --------
@@ -155,7 +157,7 @@ def plan_slices(nbytes: int, files: int, *, scan: bool) -> Slices:
     (Slices(nbytes=1000000, is_whole=True), Slices(nbytes=98765, is_whole=False))
     """
     if scan or nbytes <= SCAN_NBYTES:
-        fourth = -(-nbytes // 4)
+        fourth = 0 if are_short else -(-nbytes // 4)
         return Slices(min(SCAN_SLICE_NBYTES, max(MIN_SCAN_SLICE_NBYTES, fourth)), is_whole=True)
     share = ALL_SLICES_NBYTES // (3 * min(files, MAX_FILES))
     return Slices(min(SLICE_NBYTES, max(MIN_SLICE_NBYTES, share)), is_whole=False)

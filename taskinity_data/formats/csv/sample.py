@@ -28,6 +28,7 @@ from taskinity_data.formats.csv.records.texts import (
     decode_slice,
     gather,
     iter_slices,
+    load_slice,
     nbytes_of,
 )
 from taskinity_data.formats.sampling import map_ahead, plan_slices, spread
@@ -89,6 +90,7 @@ def infer_columns(
     proven = {label: len(sampled) == len(files) for label in labels}
 
     def look(batch: list[Slice]) -> list[tuple[bool, dict[Hashable, tuple[ColumnFacts, bool]]]]:
+        batch = [load_slice(part, options) for part in batch]
         together = observe_together(batch, labels, options, row_cache) if len(batch) > 1 else None
         if together is not None:
             return [(batch[0].is_first, together)]
@@ -123,6 +125,7 @@ def iter_texts(
     work = iter_slices(files if is_whole else spread(files), options, slices)
 
     def look(part: Slice) -> tuple[pd.DataFrame | None, bool]:
+        part = load_slice(part, options)
         try:
             decoded = decode_slice(part, options)
             return parse_tolerantly(decoded, part.labels, options, str), part.is_first
@@ -158,7 +161,7 @@ def observe_together(
         frame = parse_text(joined, all_labels, options)
         if all(is_plain(frame[label], options) for label in labels):
             pieces = tuple(piece for part in batch for piece in part.pieces)
-            part = Slice(joined, all_labels, batch[0].is_first, pieces)
+            part = batch[0]._replace(pieces=pieces, data=joined)
             return observe_frame(frame, part, labels, options, row_cache)
     except (ValueError, OverflowError, pd.errors.ParserError, TooManyFields):
         pass
@@ -210,9 +213,11 @@ def observe_frame(
 ) -> dict[Hashable, tuple[ColumnFacts, bool]]:
     """Return what `frame`, the parsed `part`, shows of each column: see `observe_slice`."""
     values = dict(frame.items())
+    plain: dict[Hashable, None] = {}
     if row_cache is not None and part.pieces and not has_lone_return(part.data):
         # What others are depends on other slices.
-        plain = [label for label in row_cache.labels if is_plain(values[label], options)]
+        labelled = (label for label in row_cache.labels if is_plain(values[label], options))
+        plain = dict.fromkeys(labelled)
         table = pa.table({str(label): to_array(values[label]) for label in plain})
         row_cache.add(table, part.pieces)
     if options.dtype_backend is None:
@@ -222,7 +227,8 @@ def observe_frame(
 
         shown = {label: observe_nullable(values[label]) for label in labels}
     for label in labels:
-        is_wide = "text" in shown[label] and has_wide_integers(values[label], options)
+        may_be_wide = "text" in shown[label] and label not in plain
+        is_wide = may_be_wide and has_wide_integers(values[label], options)
         if is_wide and are_numbers(values[label], options):
             shown[label] = shown[label] - {"text"} | {"wide text"}
     settled = dict.fromkeys(labels, False)

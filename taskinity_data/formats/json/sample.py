@@ -123,7 +123,9 @@ def infer_columns(
     -----
     Records that can't be read are passed over: whoever reads them reports what and where.
     """
-    slices = plan_slices(sum(file.nbytes for file in files), len(files), scan=scan)
+    # Arrow needs no longer slices, whose memory would come and go with each.
+    nbytes = sum(file.nbytes for file in files)
+    slices = plan_slices(nbytes, len(files), scan=scan, are_short=True)
     sampled = files if slices.is_whole else spread(files)
     if not slices.is_whole:
         row_cache = None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from taskinity_data.formats.sampling import Slices
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["Slice", "decode_slice", "gather", "iter_slices", "nbytes_of", "read_text"]
+__all__ = ["Slice", "decode_slice", "gather", "iter_slices", "load_slice", "nbytes_of", "read_text"]
 
 # Slices of a sample that are looked at together: so few that two threads have as much to do.
 MAX_BATCH_NBYTES = 1_000_000
@@ -33,13 +33,17 @@ MAX_BATCH_NBYTES = 1_000_000
 class Slice(NamedTuple):
     """Records of one file, and whether its first are among them.
 
-    `pieces` are what chunks of a run are made of, if its rows may be cached for one.
+    `data` are read by `load_slice`, in the thread that looks at them. `rows` are which of a file's
+    rows are read, where they are not all; `pieces` what chunks of a run are made of, if its rows
+    may be cached for one.
     """
 
-    data: bytes
     labels: tuple[Hashable, ...]
     is_first: bool
+    piece: Piece
+    rows: RowRange | None = None
     pieces: tuple[Piece, ...] = ()
+    data: bytes = b""
 
 
 def iter_slices(
@@ -63,6 +67,15 @@ def nbytes_of(files: Sequence[tuple[SourceFile, Head]]) -> int:
 def stop_of(file: SourceFile, head: Head) -> int:
     """Return the byte behind the last row of `file`."""
     return file.nbytes if head.rows is None else head.rows.stop
+
+
+def load_slice(part: Slice, options: CsvOptions) -> Slice:
+    """Return `part` with its data."""
+    file, start, stop = part.piece.file, part.piece.start, part.piece.stop
+    data = read_range(file, start, stop)
+    if part.rows is not None:
+        data = part.rows.blank_out(data, start, options)
+    return part._replace(data=data)
 
 
 def decode_slice(part: Slice, options: CsvOptions) -> bytes:
@@ -98,11 +111,14 @@ def find_slices(
     trim = None if is_blind else lambda begin, end: trim_window(file, begin, end, options)
     for parts in find_ranges(start, stop, cut, trim, slices, in_grains=caches_rows):
         begin, end = parts[0].start, parts[-1].stop
-        data = read_range(file, begin, end)
-        if head.rows is not None:
-            data = head.rows.blank_out(data, begin, options)
         pieces = (Piece(file, x.start, x.stop, x.stop - x.start, x.rows) for x in parts)
-        yield Slice(data, head.labels, begin == start, tuple(pieces) if caches_rows else ())
+        yield Slice(
+            head.labels,
+            begin == start,
+            Piece(file, begin, end, end - begin),
+            head.rows,
+            tuple(pieces) if caches_rows else (),
+        )
 
 
 def trim_window(
@@ -133,12 +149,12 @@ def gather(parts: Iterable[Slice], slices: Slices) -> Iterator[list[Slice]]:
         if part.is_first != slices.is_whole:
             yield [part]
             continue
-        is_alike = bool(batch) and part[1:3] == batch[0][1:3]
-        if batch and not (is_alike and nbytes + len(part.data) <= limit):
+        is_alike = bool(batch) and part[:2] == batch[0][:2]
+        if batch and not (is_alike and nbytes + part.piece.nbytes <= limit):
             yield batch
             batch, nbytes = [], 0
         batch.append(part)
-        nbytes += len(part.data)
+        nbytes += part.piece.nbytes
     if batch:
         yield batch
 
