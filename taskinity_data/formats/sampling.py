@@ -173,7 +173,8 @@ def spread(items: Sequence[T]) -> list[T]:
 
 def map_ahead(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Yield ``map(function, items)`` in threads, in order, few items ahead to bound memory."""
-    return read_ahead(items, lambda item: (function(item),), threads=2 * count_cores(), depth=1)
+    cores = count_cores()
+    return read_ahead(items, lambda item: (function(item),), threads=cores, depth=1, queued=cores)
 
 
 SAMPLE_NBYTES = 1 << 20

@@ -110,6 +110,7 @@ def read_ahead(
     *,
     threads: int,
     depth: int,
+    queued: int = 0,
     nbytes_of: Callable[[_S], int] | None = None,
 ) -> Iterator[_T]:
     """Yield what `produce` yields for each of `sources`, in order.
@@ -123,6 +124,8 @@ def read_ahead(
         Sources that are read at a time.
     depth : int
         Items that wait of each source at most; its thread then pauses.
+    queued : int
+        Sources that wait for a thread at most, so that none is idle while the first one is read.
     nbytes_of : callable, or None
         How much is read of a source: those of at most `GROUP_NBYTES` together are handed over at
         once. None: each by itself.
@@ -144,7 +147,7 @@ def read_ahead(
                 return
 
         try:
-            for _ in range(threads):
+            for _ in range(threads + queued):
                 begin()
             while waiting:
                 yield from waiting[0].drain()
