@@ -14,6 +14,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.execution.worker.job import Item
 from taskinity_data.execution.worker.run_item import peak_nbytes
 from taskinity_data.forecast.slices import slice_at, spread_positions
+from taskinity_data.outcome_block import OutcomeBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,21 +184,24 @@ def _run(
 ) -> tuple[list[tuple[Chunk, Outcome]], list[tuple[Chunk, Outcome]]]:
     """Run one round: return the chunks that completed, and those that failed, if they may."""
     done: SimpleQueue[Any] = SimpleQueue()
+    items = [Item(chunk.key, chunk, at) for at, chunk in enumerate(chunks, number)]
     futures = []
-    for at, chunk in enumerate(chunks, number):
-        name = f"{request.job.task}-{chunk.key}{at:x}"
-        futures.append(strategy.submit(loaded, [Item(chunk.key, chunk, at)], name))
+    for item in items:
+        name = f"{request.job.task}-{item.key}{item.position:x}"
+        futures.append(strategy.submit(loaded, [item], name))
         futures[-1].add_done_callback(done.put)
     for _ in futures:
         done.get()
     completed: list[tuple[Chunk, Outcome]] = []
     failed: list[tuple[Chunk, Outcome]] = []
-    for chunk, future in zip(chunks, futures, strict=True):
+    for chunk, item, future in zip(chunks, items, futures, strict=True):
         result = strategy.collect([future])[0]
         if isinstance(result, BaseException):
             raise PlanError(f"the forecast tried {chunk}, and it was lost: {result}") from result
-        pairs = completed if result[0].failure is None else failed
-        pairs.append((chunk, result[0]))
+        (ended,) = result
+        outcome = next(ended.outcomes([item])) if isinstance(ended, OutcomeBlock) else ended
+        pairs = completed if outcome.failure is None else failed
+        pairs.append((chunk, outcome))
     if failed and not request.may_fail:
         _raise(*failed[0])
     return completed, failed

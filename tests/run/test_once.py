@@ -256,7 +256,7 @@ def test_the_children_that_a_run_goes_over_to_have_their_own(tmp_path):
         loaded = children.load(Job("P", ((step,),), session_id="run"))
         items = [Item(f"k{number}", number, number) for number in range(4)]
         pending = [children.submit(loaded, [item], item.key) for item in items]
-        assert all(future.result(60)[0].value[1] == 2 for future in pending)
+        assert all(future.result(60)[0].values[0][1] == 2 for future in pending)
         assert children.close_values("another") == []
         assert noted(tmp_path, "closed") == []
         assert children.close_values("run") == []
