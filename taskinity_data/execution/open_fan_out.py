@@ -262,9 +262,7 @@ def narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> 
         if columns is None:
             return dataset
         needed |= set(columns)
-    narrow = dataset.select([name for name in names if name in needed])
-    encodes = getattr(reducers[0], "encodes", None)
-    return narrow if encodes is None or len(reducers) > 1 else narrow.encode(encodes())
+    return dataset.select([name for name in names if name in needed])
 
 
 def _cut(
