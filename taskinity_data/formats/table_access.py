@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +18,6 @@ from taskinity_data.sources.file import HEAD_NBYTES, WINDOW_NBYTES
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from taskinity_data.formats.filters import Filters
     from taskinity_data.sources.file import SourceFile
@@ -66,10 +65,6 @@ class TableAccess:
     def describe(self, file: SourceFile) -> TableLayout:
         """Return what `file` holds; `PlanError` where its metadata can't be read."""
         raise NotImplementedError
-
-    def keep_open(self, layout: TableLayout) -> AbstractContextManager[TableLayout]:
-        """Yield `layout`, for reads of one thread within the block."""
-        return nullcontext(layout)
 
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]

@@ -196,9 +196,8 @@ class TableReader(RowReader):
         if self.filters is None:
             yield self._read_columns(layout, piece.start, piece.stop, self._columns)
             return
-        with self.access.keep_open(layout) as opened:
-            for start, stop in self._runs(opened, piece):
-                yield from self._filter(opened, start, stop, self.filters)
+        for start, stop in self._runs(layout, piece):
+            yield from self._filter(layout, start, stop, self.filters)
 
     @property
     def _columns(self) -> set[str]:

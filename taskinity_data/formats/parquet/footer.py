@@ -10,8 +10,7 @@ threads never share one.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from taskinity_data.formats.parquet.options import ParquetOptions
     from taskinity_data.sources.file import SourceFile
 
-__all__ = ["Footer", "keep_open", "read_footer", "read_groups", "read_rows"]
+__all__ = ["Footer", "read_footer", "read_groups", "read_rows"]
 
 CURSORS = 4
 """Cursors that are kept: a cursor holds one row group's compressed columns."""
@@ -68,15 +67,11 @@ class Footer(TableLayout):
         of nothing but groups without fields has none, is not named here, and reads as null).
     options : ParquetOptions
         What decides on types beside the file.
-    opened : dict, or None
-        The file as it is open for this thread, by the columns that come as dictionaries; None where
-        each read opens it: 0.2 ms between other work, though 0.03 in a loop.
     """
 
     metadata: Any
     leaves: dict[str, range]
     options: ParquetOptions = ()
-    opened: dict[tuple[str, ...], pq.ParquetFile] | None = None
 
     @property
     def columns(self) -> Container[str]:
@@ -140,32 +135,6 @@ class Footer(TableLayout):
             page_checksum_verification=True,
             **(pass_on(self.options) or {"read_dictionary": list(coded)}),
         )
-
-
-@contextmanager
-def keep_open(footer: Footer) -> Iterator[Footer]:
-    """Yield `footer` whose local file the reads within the block open once, all in one thread."""
-    opened: dict[tuple[str, ...], pq.ParquetFile] = {}
-    try:
-        yield footer if footer.file.store else replace(footer, opened=opened)
-    finally:
-        for file in opened.values():
-            file.close()
-
-
-@contextmanager
-def _open(
-    footer: Footer, groups: Sequence[int], names: Sequence[str], coded: Sequence[str]
-) -> Iterator[pq.ParquetFile]:
-    """Yield the file as `Footer.open` returns it, and close it unless it is kept open."""
-    if footer.opened is None:
-        with footer.open(groups, names, coded) as file:
-            yield file
-        return
-    key = tuple(coded)
-    if key not in footer.opened:
-        footer.opened[key] = footer.open(groups, names, coded)
-    yield footer.opened[key]
 
 
 _cursors: Cache[_GroupCursor] = Cache(CURSORS)
@@ -268,7 +237,7 @@ def read_groups(footer: Footer, groups: Sequence[int], names: Sequence[str]) -> 
     columns = _physical(footer, names)
     coded = footer.find_coded(groups, columns) if columns else []
     with reading(footer, int(footer.starts[groups[0]])):
-        with _open(footer, groups, columns or footer.schema.names, coded) as file:
+        with footer.open(groups, columns or footer.schema.names, coded) as file:
             table = file.read_row_groups(list(groups), columns=columns, use_threads=False)
         for name in coded:
             field, index = footer.schema.field(name), table.schema.get_field_index(name)

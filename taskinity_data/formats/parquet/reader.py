@@ -9,14 +9,13 @@ import pyarrow as pa
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.open_tables import open_tables
-from taskinity_data.formats.parquet.footer import keep_open, read_footer, read_groups, read_rows
+from taskinity_data.formats.parquet.footer import read_footer, read_groups, read_rows
 from taskinity_data.formats.parquet.options import parse_parquet_options
 from taskinity_data.formats.table_access import TableAccess
 from taskinity_data.sources.caches import Cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from taskinity_data.formats.filters import Filters
     from taskinity_data.formats.parquet.footer import Footer
@@ -84,10 +83,6 @@ class ParquetAccess(TableAccess):
     def describe(self, file: SourceFile) -> TableLayout:
         """Return what the footer of `file` describes."""
         return read_footer(file, self.options)
-
-    def keep_open(self, layout: TableLayout) -> AbstractContextManager[TableLayout]:
-        """Yield `layout`, whose file the reads within the block open once."""
-        return keep_open(cast("Footer", layout))
 
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
