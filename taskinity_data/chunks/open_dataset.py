@@ -67,7 +67,7 @@ def open_dataset(
         a list of these in order; CSV and JSON may be compressed (gzip, bz2, xz, zstd, lz4,
         zip with one member); a pandas or polars DataFrame, an Arrow table or record batch,
         written once as Arrow IPC; a `Dataset`, which is returned.
-    format : {"csv", "jsonl", "json", "parquet", "arrow"} or None
+    format : {"csv", "jsonl", "json", "parquet", "arrow", "orc"} or None
         None: detected from suffix and content.
     columns : list of str or None
         Columns, in that order; None: all.

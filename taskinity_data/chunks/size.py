@@ -42,8 +42,8 @@ class Size(NamedTuple):
     target_nbytes: int
     reason: str
     whole_nbytes: int = 0
-    """Bytes up to which a group of rows that is decoded as a whole (a row group of Parquet) is not
-    cut, whatever the target; 0: all are."""
+    """Bytes up to which a group of rows that is decoded as a whole (a row group of Parquet, a
+    stripe of ORC) is not cut, whatever the target; 0: all are."""
 
 
 def make_size(nbytes: float, reason: str) -> Size:

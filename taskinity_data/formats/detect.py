@@ -37,7 +37,6 @@ _TABS = (".tsv", ".tab")
 _CONVERT = {
     ".xlsx": 'pandas.read_excel("FILE").to_parquet("FILE.parquet")',
     ".fwf": 'pandas.read_fwf("FILE").to_parquet("FILE.parquet")',
-    ".orc": 'pandas.read_orc("FILE").to_parquet("FILE.parquet")',
     ".avro": "duckdb -c \"load avro; copy (from read_avro('FILE')) to 'FILE.parquet'\"",
 }
 _PARQUET, _ENCRYPTED = b"PAR1", b"PARE"

@@ -82,6 +82,7 @@ FORMATS = {
         (b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"),
         takes_options=False,
     ),
+    "orc": FileFormat("ORC", "orc.reader", "open_orc", (".orc",), (b"ORC",), takes_options=False),
 }
 """By the name that ``format=`` has. ``"arrow"``: Arrow's IPC, as a file (Feather); ``"jsonl"``: an
 object a line."""

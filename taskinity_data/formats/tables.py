@@ -1,4 +1,4 @@
-"""Tables that files hold in groups of rows (row groups, batches), as pieces: rows."""
+"""Tables that files hold in groups of rows (row groups, batches, stripes), as pieces: rows."""
 
 from __future__ import annotations
 

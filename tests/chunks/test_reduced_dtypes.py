@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.orc
 import pyarrow.parquet
 import pytest
 from pandas.testing import assert_frame_equal, assert_series_equal
@@ -15,7 +16,7 @@ from taskinity_data.errors import FlowFailed
 
 QUIET = {"scheduler": "synchronous", "progress": False}
 CUTS = ("1 rows", "2 rows", "3 rows", "100 rows")
-KINDS = ("csv", "parquet", "frame", "jsonl", "json", "feather", "table")
+KINDS = ("csv", "parquet", "frame", "jsonl", "json", "feather", "orc", "table")
 TOTALS = {"sum": td.sum, "mean": td.mean, "min": td.min, "max": td.max}
 
 TABLE = pa.table(
@@ -41,6 +42,8 @@ def make_source(table, kind, directory):
         pa.parquet.write_table(table, path)
     elif kind == "feather":
         pa.feather.write_feather(table, path)
+    elif kind == "orc":
+        pa.orc.write_table(table, path)
     else:
         return table if kind == "table" else table.to_pandas()
     return str(path)

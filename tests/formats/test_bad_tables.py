@@ -36,6 +36,7 @@ WRITE = {
     "parquet": lambda path: pq.write_table(SMALL, path),
     "arrow": lambda path: made.write_ipc(SMALL, path, "five rows"),
     "feather": lambda path: feather.write_feather(SMALL, path, compression="lz4"),
+    "orc": lambda path: made.write_orc(SMALL, path, "one stripe"),
 }
 
 
@@ -80,11 +81,12 @@ COPIES = 200
         ("parquet", NESTED, "checksums"),
         ("arrow", FLAT, "lz4"),
         ("arrow", NESTED, "five rows"),
+        ("orc", FLAT, "one stripe"),
     ],
 )
 def test_a_damaged_copy_has_the_rows_of_the_whole_or_is_refused(tmp_path, format_, table, way):
     path = str(tmp_path / f"a.{format_}")
-    write = {"parquet": made.write_parquet, "arrow": made.write_ipc}
+    write = {"parquet": made.write_parquet, "arrow": made.write_ipc, "orc": made.write_orc}
     write[format_](table, path, way)
     verdicts, first = Counter(), 0
     while first < COPIES:
@@ -93,7 +95,7 @@ def test_a_damaged_copy_has_the_rows_of_the_whole_or_is_refused(tmp_path, format
         last = said[-1]
         first = int(last[0]) + 1
         if ended.returncode:
-            # Arrow itself dies of it, of Parquet's footers.
+            # Arrow itself dies of it, of ORC's stripes and of Parquet's footers.
             assert format_ != "arrow", (last, ended.stderr[-500:])
             assert last[1] == "ours"
             alone = run_support("tables_oracle.py", f"{path}.{last[0]}.{format_}", format_)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
+import pyarrow.orc as orc
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +18,7 @@ from taskinity_data.errors import PlanError, SchemaError, TaskinityDataError
 WRITERS = {
     "parquet": pq.write_table,
     "arrow": feather.write_feather,
+    "orc": orc.write_table,
 }
 HUGE = 2**53 + 1
 ZONE = "Europe/Berlin"

@@ -1,4 +1,4 @@
-"""Parquet and Arrow IPC, made by many hands, chunk by chunk against the whole: none is wrong.
+"""Parquet, Arrow IPC and ORC, made by many hands, chunk by chunk against the whole: none is wrong.
 
 What is refused is listed in `table_refusals.json` with the reason that the user is given.
 """
@@ -58,6 +58,15 @@ def test_arrow_ipc_in_many_ways(tmp_path, name):
         check(path, "arrow", name)
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", [name for name in made.TABLES if made.is_of_orc(name)])
+def test_orc_in_many_ways(tmp_path, name):
+    for way in made.ORC:
+        path = str(tmp_path / "a.orc")
+        made.write_orc(made.of_orc(made.TABLES[name]), path, way)
+        check(path, "orc", name)
+
+
 def test_every_refusal_is_of_a_table_that_is_there():
     assert all(set(names) <= set(made.TABLES) for names in REFUSALS.values())
 
@@ -69,7 +78,7 @@ def test_parquet_of_other_projects(path):
 
 @pytest.mark.parametrize(
     ("pattern", "format_"),
-    [("parquet/*.parquet", "parquet"), ("feather/*.feather", "arrow")],
+    [("parquet/*.parquet", "parquet"), ("orc/*.orc", "orc"), ("feather/*.feather", "arrow")],
 )
 def test_what_pyarrow_ships_for_its_own_tests(pattern, format_):
     found = sorted(OF_PYARROW.glob(pattern))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.orc as po
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -45,6 +46,7 @@ WRITE = {
     "json": lambda table, path: write_lines(table, path, is_array=True),
     "parquet": lambda table, path: pq.write_table(table, path, row_group_size=GROUP),
     "arrow": write_arrow,
+    "orc": lambda table, path: po.write_table(table, path, batch_size=GROUP, stripe_size=1 << 17),
 }
 
 

@@ -7,8 +7,9 @@ import zlib
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
-from pyarrow import feather
+from pyarrow import feather, orc
 
 import taskinity_data as td
 
@@ -27,6 +28,7 @@ WRITE = {
     "json": _write_json,
     "parquet": lambda frame, path: frame.to_parquet(path),
     "arrow": lambda frame, path: feather.write_feather(frame, str(path)),
+    "orc": lambda frame, path: orc.write_table(pa.Table.from_pandas(frame), str(path)),
 }
 
 
@@ -202,7 +204,7 @@ def test_a_resumed_run_takes_the_file_once_it_is_mended(folder, tmp_path):
 
 @pytest.mark.thorough
 def test_processes_are_told_of_it_too(folder):
-    paths = folder("parquet")
+    paths = folder("orc")
     run = td.process(
         paths, reduce=td.count(), on_error="skip", scheduler="processes", workers=1, progress=False
     )

@@ -3,8 +3,9 @@
 import os
 
 import pandas as pd
+import pyarrow as pa
 import pytest
-from pyarrow import feather
+from pyarrow import feather, orc
 
 import taskinity_data as td
 
@@ -26,6 +27,7 @@ WRITE = {
     "json": _write_json,
     "parquet": lambda frame, path: frame.to_parquet(path, row_group_size=200),
     "arrow": lambda frame, path: feather.write_feather(frame, str(path), compression="zstd"),
+    "orc": lambda frame, path: orc.write_table(pa.Table.from_pandas(frame), str(path)),
 }
 
 

@@ -260,7 +260,6 @@ def test_binary_called_csv_is_refused_but_wide_encodings_are_not(tmp_path):
     [
         ("a.xlsx", "read_excel"),
         ("a.fwf", "read_fwf"),
-        ("a.orc", "read_orc"),
         ("a.avro", "read_avro"),
     ],
 )

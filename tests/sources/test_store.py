@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
+import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -76,6 +77,7 @@ WRITERS = {
     "zstd.arrow": lambda table, path: write_arrow(table, path, compression="zstd"),
     "a.csv.gz": lambda table, path: table.to_pandas().to_csv(path, index=False),
     "a.jsonl.xz": lambda table, path: table.to_pandas().to_json(path, orient="records", lines=True),
+    "a.orc": lambda table, path: pa.orc.write_table(table, path, stripe_size=20_000),
 }
 OPTIONS = {"wide.csv": {"encoding": "utf-16"}}
 
@@ -222,6 +224,8 @@ def read_whole(path):
         return pd.DataFrame(json.loads(Path(path).read_text()))
     if name.endswith(".parquet"):
         return pd.read_parquet(path)
+    if name.endswith(".orc"):
+        return pd.read_orc(path)
     return pd.read_feather(path)
 
 
@@ -523,7 +527,7 @@ def test_a_server_that_does_not_answer_is_said(serve, folder):
         open_dataset(f"http://127.0.0.1:{port}/a.csv")
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.arrow"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.arrow", "a.orc"])
 @pytest.mark.parametrize("how", [{"cut_at": 100}, {"drop": 7}, {"status": 503}])
 def test_a_broken_answer_is_an_error_with_the_place(folder, serve, name, how):
     pytest.importorskip("aiohttp")
@@ -593,7 +597,7 @@ def test_footers_of_a_store_are_read_at_the_same_time(monkeypatch):
     assert not everyone.broken
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.orc"])
 def test_small_objects_that_share_a_chunk_are_read_at_the_same_time(monkeypatch, folder, name):
     system = fsspec.filesystem("memory")
     with suppress(FileNotFoundError):

@@ -10,6 +10,7 @@ import decimal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.orc as po
 import pyarrow.parquet as pq
 
 ROWS = 12
@@ -193,6 +194,16 @@ IPC = {
     "old format": {"batch_rows": 7, "metadata_version": pa.ipc.MetadataVersion.V4},
 }
 
+ORC = {
+    "one stripe": {"compression": "uncompressed"},
+    "rows alone": {"stripe_size": 1, "batch_size": 1},
+    "five rows": {"stripe_size": 1, "batch_size": 5, "compression": "zstd"},
+    "zlib": {"stripe_size": 1, "batch_size": 9, "compression": "zlib"},
+    "snappy": {"row_index_stride": 10_000, "compression": "snappy", "bloom_filter_columns": [0]},
+    "dictionaries": {"dictionary_key_size_threshold": 1.0, "compression": "lz4"},
+    "version 0.11": {"file_version": "0.11"},
+}
+
 
 def write_parquet(table, path, way):
     pq.write_table(table, path, **PARQUET[way])
@@ -203,3 +214,29 @@ def write_ipc(table, path, way):
     batch_rows = options.pop("batch_rows", None)
     with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
         writer.write_table(table, max_chunksize=batch_rows)
+
+
+def of_orc(table):
+    """The columns of `table` that pyarrow writes as ORC."""
+    places = [place for place, one in enumerate(table.schema) if _is_of_orc(one.type)]
+    return table.select(places)
+
+
+def is_of_orc(name):
+    """Whether pyarrow writes some of the table as ORC; it dies of one without columns."""
+    return of_orc(TABLES[name]).num_columns > 0
+
+
+def _is_of_orc(type_):
+    if isinstance(type_, pa.BaseExtensionType):
+        return False
+    parts = [type_.field(place).type for place in range(type_.num_fields)]
+    if parts:
+        return all(map(_is_of_orc, parts)) and not str(type_).startswith("fixed_size_list")
+    words = ("uint", "halffloat", "decimal256", "decimal32", "decimal64", "time32", "time64")
+    words += ("date64", "duration", "null", "view", "dictionary")
+    return not any(word in str(type_) for word in words)
+
+
+def write_orc(table, path, way):
+    po.write_table(table, path, **ORC[way])

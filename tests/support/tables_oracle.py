@@ -12,19 +12,22 @@ import sys
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.orc as po
 import pyarrow.parquet as pq
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import hidden_columns
 
-ORACLES = {"parquet": pd.read_parquet, "arrow": pd.read_feather}
+ORACLES = {"parquet": pd.read_parquet, "orc": pd.read_orc, "arrow": pd.read_feather}
 
 
 def read_whole(path, format_):
     """The whole file by Arrow, without an index that pandas stored without a name."""
     if format_ == "parquet":
         table = pq.read_table(path, partitioning=None)
+    elif format_ == "orc":
+        table = po.read_table(path)
     else:
         with pa.OSFile(path) as file:
             table = pa.ipc.open_file(file).read_all()

@@ -5,6 +5,7 @@ from itertools import accumulate
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.orc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -122,6 +123,17 @@ def test_a_chunk_of_a_row_group_still_splits_by_rows(tmp_path):
     assert [half.rows for half in halves] == [first.rows // 2, first.rows - first.rows // 2]
     joined = pd.concat([half.read() for half in halves], ignore_index=True)
     pd.testing.assert_frame_equal(joined, Chunk(first.reader, first.pieces).read())
+
+
+def test_stripes_of_orc_are_whole_too(tmp_path):
+    path = tmp_path / "a.orc"
+    table = pa.table({"x": np.random.default_rng(5).random(400_000)})
+    pa.orc.write_table(table, path, stripe_size=300_000, compression="uncompressed")
+    stripes = pa.orc.ORCFile(path)
+    rows = [stripes.read_stripe(number).num_rows for number in range(stripes.nstripes)]
+    plan = td.open_dataset(path).plan(workers=2)
+    assert len(rows) > 4
+    assert bounds(plan) <= {0, *accumulate(rows)}
 
 
 @given(
