@@ -187,9 +187,9 @@ def _refuse_missing(worker: str, path: str) -> None:
 
     if is_scratch(path):
         raise SchedulerError(
-            f"worker {worker} does not see {path}, to which a compressed file was "
-            "unpacked here: unpack the files first, or set TMPDIR, here, to a directory "
-            "that all machines share"
+            f"worker {worker} does not see {path}, to which a file that is compressed, a "
+            "JSON array or in another encoding was converted here: convert the files "
+            "first, or set TMPDIR, here, to a directory that all machines share"
         )
     raise SchedulerError(
         f"worker {worker} does not see {path}: the files must be at the same "

@@ -134,7 +134,7 @@ def unpack_again(file: SourceFile, lost: Unpacked) -> Unpacked:
         text = _unpack_again(replace(file, unpacked=None), lost.conversion)
     if text != lost:
         raise ReadError(
-            f"{file}: unpacks to {text.nbytes:,} bytes now, but to {lost.nbytes:,} when it was "
+            f"{file}: has {text.nbytes:,} bytes of text now, but had {lost.nbytes:,} when it was "
             "planned; plan again",
             path=file.path,
             start=0,
@@ -270,7 +270,7 @@ class _TextWriter:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return self._full()
         return ReadError(
-            f"{self._file}: can't be unpacked into {self._directory}: {error.strerror}",
+            f"{self._file}: its text can't be written into {self._directory}: {error.strerror}",
             path=self._file.path,
             start=0,
         )
@@ -279,7 +279,7 @@ class _TextWriter:
         free = shutil.disk_usage(self._directory).free
         needed = f"{self._expected:,}" if self._expected else f"more than {self.nbytes:,}"
         return PlanError(
-            f"{self._file}: unpacking it needs {needed} bytes in {self._directory}, where "
+            f"{self._file}: its text needs {needed} bytes in {self._directory}, where "
             f"{free:,} are free and {RESERVE_NBYTES:,} must stay free; make room, or set TMPDIR to "
             "a directory on a larger disk"
         )

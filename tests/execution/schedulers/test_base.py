@@ -145,7 +145,7 @@ def test_a_file_that_workers_do_not_see_is_named(cluster):
     strategy = open_strategy(cluster, None, None)
     with pytest.raises(SchedulerError, match=r"does not see /nowhere/x\.csv"):
         strategy.check(["/nowhere/x.csv"])
-    with pytest.raises(SchedulerError, match="unpack the files first, or set TMPDIR"):
+    with pytest.raises(SchedulerError, match="convert the files first, or set TMPDIR"):
         strategy.check(["/nowhere/taskinity-unpacked-host-1-abc/text-1"])
     strategy.close()
 
