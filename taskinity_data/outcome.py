@@ -106,7 +106,7 @@ class Attempt:
     """The process's peak resident memory at the end of the attempt."""
     failure: Failure | None = None
     notices: tuple[str, ...] = ()
-    """What of it is no failure and should be known, as sentences."""
+    """The changes that its functions made to the process state, as sentences."""
     logs: tuple[LogLine, ...] = field(default=(), compare=False, repr=False)
     """The messages that its functions logged; they go to the run's log, and are not kept here."""
     logs_cut: int = field(default=0, compare=False, repr=False)

@@ -19,6 +19,7 @@ from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TASK_S
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
 from taskinity_data.execution.open_fan_out import narrow
+from taskinity_data.execution.worker.surroundings import Surroundings
 from taskinity_data.flow.flow import short_flow
 from taskinity_data.flow.stages import FanOutStage
 from taskinity_data.forecast.driver_cost import combine_seconds, pass_seconds, try_finish
@@ -132,11 +133,20 @@ def estimate_job(
         may_fail=may_fail,
         is_whole=plan.is_given and max(chunk.nbytes for chunk in plan) <= MAX_WHOLE_NBYTES,
     )
-    alone = try_alone(request, scheduler)
-    trial = try_in_parallel(request, alone, scheduler)
+    before = Surroundings()
+    try:
+        alone = try_alone(request, scheduler)
+        trial = try_in_parallel(request, alone, scheduler)
+    finally:
+        changes = before.changes()
+        if changes:
+            before.restore()
     forecast = _conclude(request, dataset, alone, trial, planned_s)
+    restored = [f"{job.task} {change}, which was put back" for change in changes]
     took_s = time.perf_counter() - started
-    return replace(forecast, tried=f"{forecast.tried}, in {took_s:.1f} s")
+    return replace(
+        forecast, tried=f"{forecast.tried}, in {took_s:.1f} s", doubts=(*forecast.doubts, *restored)
+    )
 
 
 def _conclude(

@@ -1,6 +1,5 @@
 """Items that travel in batches: each has its outcome, as if it had travelled alone."""
 
-import logging
 import os
 import tracemalloc
 from types import SimpleNamespace
@@ -127,20 +126,23 @@ def test_what_an_observer_sees_is_one_event_for_each_chunk():
     assert [event.key for event in submitted] == [event.outcome.key for event in finished]
 
 
-def test_what_a_function_logs_or_raises_is_laid_to_its_item():
+def test_what_a_function_changes_or_logs_is_laid_to_its_item(caplog, monkeypatch):
+    monkeypatch.setenv("BLOCKS_OF", "before")
+
     def work(item):
         if item == 11:
-            logging.getLogger("mine").warning("eleven")
+            os.environ["BLOCKS_OF"] = "after"
         if item == 12:
             raise RuntimeError("after it")
         return item
 
-    job = Job("P", ((Step("P", work),),), log_level=logging.WARNING)
+    job = Job("P", ((Step("P", work),),))
     items = [Item(f"{number:032x}", number, number) for number in range(9, 16)]
-    ended = run_each(job, items)
+    ended = run_each(job, items, restores=True)
     kinds = [type(one) is OutcomeBlock for one in ended]
     assert kinds == [True, False, False, True]
-    assert [line.text for line in ended[1].attempts[0].logs] == ["eleven"]
+    assert ended[1].attempts[0].notices == ("changed the environment: 'BLOCKS_OF'",)
+    assert os.environ["BLOCKS_OF"] == "before"
     assert ended[2].failure.message == "after it"
     assert [outcome.value[1] for outcome in ended[3].outcomes(items[4:])] == [13, 14, 15]
 

@@ -275,6 +275,20 @@ def test_no_slice_is_begun_when_time_is_up(path, monkeypatch):
     assert len(calls) == 1
 
 
+def test_what_a_function_changes_around_it_is_put_back_and_told(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNIT", "mile")
+
+    def changes(chunk: pd.DataFrame):
+        os.chdir(tmp_path)
+        os.environ["UNIT"] = "km"
+        return len(chunk)
+
+    folder = os.getcwd()
+    found = td.open_dataset(path).plan(workers=1).estimate(changes, workers=1)
+    assert (os.getcwd(), os.environ["UNIT"]) == (folder, "mile")
+    assert "changed the working directory" in repr(found)
+
+
 def test_the_answer_is_held_where_threads_run():
     tried = TrialResult((), (), 0.0, 100)
     in_threads = beside.Trial("threads", 2, 1000, False, tried, 0.0, 0.0)

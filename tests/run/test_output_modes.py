@@ -64,3 +64,15 @@ def test_parts_have_the_permissions_of_the_umask_that_the_run_began_with(
     assert os.listdir(tmp_path / "elsewhere") == []
     assert os.umask(0o027) == 0o027
     assert str(td.load_run(run.run_id, run_dir=tmp_path / "runs").status) == "COMPLETED"
+
+
+@pytest.mark.thorough
+def test_a_worker_that_comes_by_another_umask_says_so_and_puts_it_back(tmp_path):
+    run = td.process(
+        FRAME, lambda chunk: os.umask(0o077), scheduler="processes", workers=1,
+        chunk_size="10 rows", progress=False,
+    )  # fmt: skip
+    assert len(run.value) == 4
+    assert set(run.value) == {os.umask(0o022)}
+    os.umask(run.value[0])
+    assert any("changed the umask to 0o077" in text for text in run.notices)

@@ -231,7 +231,7 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     with lower_level(job.log_level):
         for part in _divide(job, unpack_items(items_blob)):
             if part[0].guard is None:
-                ended = run_each(job, part)
+                ended = run_each(job, part, restores=True)
                 outcomes += pack_ended(ended, part, job.max_nbytes)
                 continue
             try:

@@ -92,7 +92,7 @@ def _serve(pipe: Connection) -> None:
                 _report(pipe, STEP, 0)
                 begin = None
             with lower_level(job.log_level):
-                ended = run_each(job, items, begin)
+                ended = run_each(job, items, begin, restores=True)
             packed = pack_ended(ended, items, job.max_nbytes)
             _report(pipe, HOLDS if holds_values(job.session_id) else DONE, len(packed))
             for part in packed:

@@ -25,6 +25,7 @@ from taskinity_data.execution.worker.captured_logs import (
 )
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.job import Step
+from taskinity_data.execution.worker.surroundings import Surroundings
 from taskinity_data.execution.worker.thread_time import queued_seconds
 from taskinity_data.flow.once import within_session
 from taskinity_data.formats.stream import StreamBlock
@@ -60,9 +61,11 @@ def run_item(
     job: Job,
     item: Item,
     begin: Callable[[int], object] | None = None,
+    *,
+    restores: bool = False,
 ) -> Outcome:
     """Return the outcome of `item`: see `run_each`."""
-    (ended,) = run_each(job, (item,), begin)
+    (ended,) = run_each(job, (item,), begin, restores=restores)
     return next(ended.outcomes([item])) if isinstance(ended, OutcomeBlock) else ended
 
 
@@ -70,12 +73,15 @@ def run_each(
     job: Job,
     items: Iterable[Item],
     begin: Callable[[int], object] | None = None,
+    *,
+    restores: bool = False,
 ) -> list[Outcome | OutcomeBlock]:
     """Return the outcomes of `items` in their order: values or partials, or failures of user code.
 
     Those are left out that would begin after `MAX_BATCH_S`.
 
     `begin` is called with the number of each step before it starts; the first starts with reading.
+    What functions change of the process around them is noticed, and where it `restores` put back.
 
     Raises
     ------
@@ -83,7 +89,7 @@ def run_each(
         Only in the main thread, where it is the user's Ctrl-C.
     """
     with hiding(job.secrets), within_session(job.session_id):
-        return _Turn(job, begin).run(items)
+        return _Turn(job, begin, restores).run(items)
 
 
 def count_items(ended: Iterable[Any]) -> int:
@@ -97,15 +103,17 @@ class _Turn:
     Those that just completed are in blocks: clocks that cost a system call are read once a block.
     """
 
-    def __init__(self, job: Job, begin: Callable[[int], object] | None) -> None:
-        self._job, self._begin = job, begin
+    def __init__(self, job: Job, begin: Callable[[int], object] | None, restores: bool) -> None:
+        self._job, self._begin, self._restores = job, begin, restores
         self._worker = name_worker()
         self._captured = CapturedLogs(job.log_level)
         self._ended: list[Outcome | OutcomeBlock] = []
+        self._before: Surroundings | None = None
         self._clocks = 0.0, 0.0
         self._at = self._started_s = 0.0
 
     def run(self, items: Iterable[Item]) -> list[Outcome | OutcomeBlock]:
+        self._look_around()
         with capture_logs(self._captured):
             self._open()
             until_s = self._at + MAX_BATCH_S
@@ -117,6 +125,10 @@ class _Turn:
             self._measure()
             self._close()
         return self._ended
+
+    def _look_around(self) -> None:
+        if any(self._job.chains):
+            self._before = Surroundings(has_umask=self._restores)
 
     def _run(self, item: Item) -> None:
         clock = _Clock()
@@ -143,14 +155,21 @@ class _Turn:
             clock.memory_nbytes,
             done.value,
         )
+        changes = self._before.changes() if self._before is not None else ()
         captured = self._captured
-        if failure is None and not (captured.lines or captured.cut or done.has_more):
+        if failure is None and not (changes or captured.lines or captured.cut or done.has_more):
             return
-        self._report(clock.task or self._job.task, done, failure)
+        self._report(clock.task or self._job.task, done, failure, changes)
         captured.clear()
+        if changes:
+            if self._restores and self._before is not None:
+                self._before.restore()
+            self._look_around()
         self._open()
 
-    def _report(self, task: str, done: _Done, failure: Failure | None) -> None:
+    def _report(
+        self, task: str, done: _Done, failure: Failure | None, changes: tuple[str, ...]
+    ) -> None:
         """Put the last item's outcome beside the block: it has more to report."""
         captured = self._captured
         self._measure()
@@ -159,7 +178,7 @@ class _Turn:
         attempt = replace(
             ended.attempts[0],
             failure=failure,
-            notices=done.notices,
+            notices=(*changes, *done.notices),
             logs=tuple(captured.lines),
             logs_cut=captured.cut,
         )
