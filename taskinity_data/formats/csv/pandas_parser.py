@@ -6,11 +6,12 @@ import io
 import re
 from codecs import BOM_UTF8
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from taskinity_data.reducers.cached_property import cached_property
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
