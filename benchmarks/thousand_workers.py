@@ -71,7 +71,7 @@ class Simulated(Strategy):
             self._looked_s = at
         took_s = [self._chunk_s * self._random.uniform(0.75, 1.25) for _ in items]
         if self._first is None:
-            (self._first,) = run_each(loaded, items[:1], restores=True)
+            (self._first,) = run_each(loaded, items[:1])
         ended = OutcomeBlock(self._first.task, self._first.workers[0])
         started_s, _, *times = self._first.times
         for seconds in took_s:
