@@ -57,7 +57,7 @@ class Simulated(Strategy):
         self._random = random.Random(7)
         self._free_s = [0.0] * workers
         self._first: Any = None
-        self._ends: list[tuple[float, int, Future[Any], list[Any]]] = []
+        self._ends: list[tuple[float, int, Future[Any], list[float]]] = []
         self._looked_s = time.thread_time()
 
     def load(self, job: Job) -> Job:
@@ -72,16 +72,11 @@ class Simulated(Strategy):
         took_s = [self._chunk_s * self._random.uniform(0.75, 1.25) for _ in items]
         if self._first is None:
             (self._first,) = run_each(loaded, items[:1])
-        ended = OutcomeBlock(self._first.task, self._first.workers[0])
-        started_s, _, *times = self._first.times
-        for seconds in took_s:
-            ended.add((started_s, seconds, *times), *self._first.counts, self._first.values[0])
-        ended.end_turn(self._first.spent, self._first.peak_nbytes)
         free_s = heapq.heappop(self._free_s)
         end_s = max(self.now_s, free_s) + sum(took_s)
         heapq.heappush(self._free_s, end_s)
         future: Future[Any] = Future()
-        heapq.heappush(self._ends, (end_s, self.batches, future, [ended]))
+        heapq.heappush(self._ends, (end_s, self.batches, future, took_s))
         self.batches += 1
         self.busy_s += sum(took_s)
         self.most_in_flight = max(self.most_in_flight, len(self._ends))
@@ -99,9 +94,17 @@ class Simulated(Strategy):
         if self._ends and jumps:
             self.now_s = max(self.now_s, self._ends[0][0])
         while self._ends and self._ends[0][0] <= self.now_s:
-            *_, future, ended = heapq.heappop(self._ends)
-            future.set_result(ended)
+            *_, future, took_s = heapq.heappop(self._ends)
+            future.set_result([self._make_block(took_s)])
         self._looked_s = time.thread_time()
+
+    def _make_block(self, took_s: Sequence[float]) -> OutcomeBlock:
+        block = OutcomeBlock(self._first.task, self._first.workers[0])
+        started_s, _, *times = self._first.times
+        for seconds in took_s:
+            block.add((started_s, seconds, *times), *self._first.counts, self._first.values[0])
+        block.end_turn(self._first.spent, self._first.peak_nbytes)
+        return block
 
     def close(self) -> None:
         """Do nothing: nothing was started."""
