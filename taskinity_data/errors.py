@@ -277,7 +277,7 @@ class WorkerDied(TaskinityDataError, RuntimeError):  # noqa: N818 - says what is
 class SettingsError(TaskinityDataError, ValueError):
     """A setting or option with an invalid value.
 
-    Cure: the message names the option, or the variable with its file, and shows a valid
+    Cure: the message names the option, or the variable with its file and line, and shows a valid
     value. `taskinity-data doctor` lists the effective settings and their source.
     """
 

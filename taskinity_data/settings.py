@@ -5,6 +5,7 @@ The environment is never changed.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass, field, fields
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = ["Settings", "load_settings", "working_directory"]
+
+_LOG = logging.getLogger(__name__)
 
 PREFIX = "TASKINITY_"
 DEFAULT = "default"
@@ -110,12 +113,13 @@ def load_settings(
     Raises
     ------
     SettingsError
-        A value is invalid (`.variable`, and `.path` for .env), the .env file can't be
+        A value is invalid (`.variable`, and `.path`, `.line` for .env), the .env file can't be
         read, an argument is not a setting, or the working directory was removed.
 
     Notes
     -----
-    An empty value counts as not set.
+    An empty value counts as not set. Unknown names that begin with ``TASKINITY_`` are logged as
+    warnings, with close names.
 
     >>> load_settings({"TASKINITY_CHUNK_SIZE": "64MiB"}, Path("/"), max_workers=3).max_workers
     3
@@ -125,6 +129,8 @@ def load_settings(
     dotenv = _read_dotenv(path)
     for name in arguments:
         _check_name(name)
+    _warn_of_unknown(environ, ENVIRONMENT)
+    _warn_of_unknown(dotenv, str(path))
 
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -138,9 +144,10 @@ def load_settings(
             values[name] = _parse(parse, variable, text, {"variable": variable})
             sources[name] = f"{variable} in {ENVIRONMENT}"
         elif dotenv.get(variable):
-            where = {"variable": variable, "path": str(path)}
+            line = _line_of(path, variable)
+            where = {"variable": variable, "path": str(path), "line": line}
             values[name] = _parse(parse, variable, dotenv[variable], where)
-            sources[name] = f"{variable} in {path}"
+            sources[name] = f"{variable} in {path}, line {line}"
     return Settings(**values, sources=tuple(sources.items()))
 
 
@@ -177,11 +184,24 @@ def _read_dotenv(path: Path) -> dict[str, str]:
     return {name: text for name, text in values.items() if text is not None}
 
 
+def _line_of(path: Path, variable: str) -> int:
+    """Return the line of `path`, from 1, that sets `variable`; the last one if there are several.
+
+    python-dotenv's public interface returns values without their lines.
+    """
+    last = 0
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        name = line.strip().removeprefix("export ").partition("=")[0].strip().strip("'\"")
+        if name == variable:
+            last = number
+    return last
+
+
 def _parse(parse: Callable[[str], Any], label: str, text: str, details: dict[str, Any]) -> Any:
     try:
         return parse(text.strip())
     except ValueError as error:
-        where = f"{details['path']}: " if "path" in details else ""
+        where = f"{details['path']}, line {details['line']}: " if "path" in details else ""
         raise SettingsError(f"{where}{label}={text}: {error}", **details) from error
 
 
@@ -242,3 +262,21 @@ def _check_name(name: str) -> None:
     if name not in NAMES:
         hint = suggest(name, NAMES) or f" Settings are {', '.join(NAMES)}."
         raise SettingsError(f"{name!r} is not a setting.{hint}")
+
+
+def _warn_of_unknown(names: Mapping[str, str], where: str) -> None:
+    variables = [variable_of(name) for name in NAMES]
+    for name in sorted(names):
+        # In lower case too, which has no effect on most systems.
+        if name.upper().startswith(PREFIX) and name not in variables:
+            # Compared without the prefix, which would make any two names close. Loaded only here,
+            # as in `suggest`.
+            from difflib import get_close_matches
+
+            near = get_close_matches(name[len(PREFIX) :].lower(), NAMES, n=1)
+            hint = (
+                f" Did you mean {variable_of(near[0])}?"
+                if near
+                else f" Known are {', '.join(variables)}."
+            )
+            _LOG.warning("%s in %s is not a setting and has no effect.%s", name, where, hint)

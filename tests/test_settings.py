@@ -1,3 +1,4 @@
+import logging
 import pickle
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_argument_beats_environment_beats_dotenv_beats_default(tmp_path):
     assert (settings.max_workers, settings.chunk_size, settings.scheduler) == (4, "2MiB", "threads")
     assert settings.source_of("max_workers") == "argument"
     assert settings.source_of("chunk_size") == "TASKINITY_CHUNK_SIZE in the environment"
-    assert settings.source_of("scheduler") == f"TASKINITY_SCHEDULER in {tmp_path / '.env'}"
+    assert settings.source_of("scheduler") == f"TASKINITY_SCHEDULER in {tmp_path / '.env'}, line 4"
     assert settings.source_of("log_level") == "default"
 
 
@@ -111,24 +112,26 @@ def test_a_value_that_cannot_be_understood_names_variable_value_and_an_example(
     assert caught.value.variable == variable
 
 
-def test_a_bad_value_in_dotenv_names_the_file(tmp_path):
+def test_a_bad_value_in_dotenv_names_file_and_line(tmp_path):
     path = tmp_path / ".env"
     path.write_text("A=1\n\n# workers\nexport TASKINITY_MAX_WORKERS='many'\n")
     with pytest.raises(SettingsError) as caught:
         load_settings({}, tmp_path)
-    assert str(caught.value).startswith(f"{path}: TASKINITY_MAX_WORKERS=many:")
-    assert caught.value.path == str(path)
+    assert str(caught.value).startswith(f"{path}, line 4: TASKINITY_MAX_WORKERS=many:")
+    assert (caught.value.path, caught.value.line) == (str(path), 4)
 
 
-def test_a_bad_value_behind_a_byte_order_mark_is_found(tmp_path):
+def test_a_bad_value_behind_a_byte_order_mark_is_in_line_one(tmp_path):
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfTASKINITY_MAX_WORKERS=many\r\n")
-    with pytest.raises(SettingsError, match=r"\.env: TASKINITY_MAX_WORKERS=many:"):
+    with pytest.raises(SettingsError, match=r"\.env, line 1: TASKINITY_MAX_WORKERS=many:"):
         load_settings({}, tmp_path)
 
 
-def test_of_two_lines_for_one_name_the_last_holds(tmp_path):
+def test_of_two_lines_for_one_name_the_last_holds_and_is_named(tmp_path):
     (tmp_path / ".env").write_text("TASKINITY_MAX_WORKERS=2\nTASKINITY_MAX_WORKERS=3\n")
-    assert load_settings({}, tmp_path).max_workers == 3
+    settings = load_settings({}, tmp_path)
+    assert settings.max_workers == 3
+    assert settings.source_of("max_workers").endswith("line 2")
 
 
 def test_a_dotenv_that_is_no_text_is_an_error_that_names_it(tmp_path):
@@ -153,6 +156,25 @@ def test_an_unknown_argument_is_an_error_with_close_names(tmp_path):
         load_settings({}, tmp_path, max_worker=2)
     with pytest.raises(SettingsError, match=r"'zzz' is not a setting. Settings are"):
         Settings().source_of("zzz")
+
+
+def test_unknown_names_are_warned_of_with_close_names_and_place(tmp_path, caplog):
+    (tmp_path / ".env").write_text("TASKINITY_ZZZ=1\n")
+    with caplog.at_level(logging.WARNING):
+        load_settings({"TASKINITY_MAX_WORKER": "2", "PATH": "/bin"}, tmp_path)
+    first, second = caplog.messages
+    assert first.startswith("TASKINITY_MAX_WORKER in the environment is not a setting")
+    assert "Did you mean TASKINITY_MAX_WORKERS?" in first
+    assert str(tmp_path / ".env") in second
+    assert "Known are TASKINITY_MAX_WORKERS" in second
+
+
+def test_a_name_in_small_letters_is_warned_of_too(tmp_path, caplog):
+    (tmp_path / ".env").write_text("taskinity_max_workers=1\n")
+    with caplog.at_level(logging.WARNING):
+        assert load_settings({}, tmp_path).max_workers is None
+    assert "taskinity_max_workers" in caplog.text
+    assert "Did you mean TASKINITY_MAX_WORKERS?" in caplog.text
 
 
 @given(st.text("0123456789_.kKmMiIbBxs ", min_size=1, max_size=8))

@@ -423,7 +423,7 @@ def test_a_scheduler_that_a_setting_names_is_told_with_the_setting(folder, call,
     (folder / ".env").write_text("A=1\nTASKINITY_SCHEDULER=treads\n")
     said = call(*CALL, *INPUTS)
     assert said.exit_code == 2
-    told = f"Error: TASKINITY_SCHEDULER in {folder / '.env'}: 'treads' is not a scheduler."
+    told = f"Error: TASKINITY_SCHEDULER in {folder / '.env'}, line 2: 'treads' is not a scheduler."
     assert told in said.stderr
     assert "Did you mean 'threads'" in said.stderr
     assert "--scheduler" not in said.stderr
