@@ -1,7 +1,8 @@
-"""Arrow IPC files (Feather too) as pieces: ranges of rows."""
+"""Arrow IPC files (Feather too) and streams as pieces: ranges of rows."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -36,7 +37,6 @@ __all__ = ["IpcAccess", "check_file", "open_ipc"]
 
 _MAGIC = b"ARROW1"
 _FEATHER_V1 = b"FEA1"
-_STREAM = b"\xff\xff\xff\xff"
 
 CURSORS = 4
 """Open files that are kept, each with the last record batch that was read from it: one that is
@@ -56,64 +56,93 @@ def open_ipc(
     Parameters
     ----------
     files : sequence of SourceFile
+        Arrow IPC files or streams, or both.
     columns, filters, schema, hive
         As in `open_tables`.
 
     Raises
     ------
     PlanError
-        A file is truncated, malformed, a stream or of Feather's first version; besides as in
-        `open_tables`.
+        A file is truncated, malformed or of Feather's first version; besides as in `open_tables`.
 
     Notes
     -----
     Takes about 25 µs a record batch. Of compressed files, and of those in stores, one column is
     read to count rows, the first batch for sizes of texts, and the selected columns of integers and
-    booleans for nulls. Dictionaries of categories are read.
+    booleans for nulls; a stream in a store is read whole. Dictionaries of categories are read.
     """
     return open_tables(IpcAccess(), files, columns, filters, schema, hive)
 
 
 @dataclass(frozen=True, eq=False)
 class IpcLayout(TableLayout):
-    """What one file holds, with the nulls of the column that rows were counted by."""
+    """What one file or stream holds, with the nulls of the column that rows were counted by."""
 
+    is_stream: bool
     nulls: dict[str, int]
 
 
 class _Cursor:
-    """Columns `indexes` (none: all) of the record batches of a file by number.
+    """Columns `names` of the record batches of a file by number; of a stream, in ascending order.
 
     Notes
     -----
     A local file is mapped: columns that are not wanted, and rows that are not looked at, are not
-    read from the disk. Of a store's file only the wanted columns are read.
+    read from the disk. Of a store's file only the wanted columns are read, but for a stream.
     """
 
-    def __init__(self, file: SourceFile, indexes: Sequence[int], window: int = HEAD_NBYTES) -> None:
+    def __init__(
+        self,
+        file: SourceFile,
+        indexes: Sequence[int],
+        *,
+        is_stream: bool,
+        window: int = HEAD_NBYTES,
+    ) -> None:
         options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=sorted(indexes))
-        source: Any = (
+        self._source: Any = (
             pa.memory_map(file.path)
             if file.store is None
             else pa.PythonFile(StoreFile(file, window), mode="r")
         )
-        self._reader = pa.ipc.open_file(source, options=options)
+        self._is_stream = is_stream
+        new = pa.ipc.open_stream if is_stream else pa.ipc.open_file
+        self._reader = new(self._source, options=options)
         self.schema: pa.Schema = self._reader.schema
         self._batch: Any = None
         self.number = -1
 
     def get(self, number: int) -> Any:
-        """Return the record batch `number`."""
-        if self.number != number:
-            self._batch = self._reader.get_batch(number)
-            self.number = number
+        """Return the record batch `number`, not before the last one of a stream."""
+        while self.number != number:
+            self._batch = (
+                self._reader.read_next_batch()
+                if self._is_stream
+                else self._reader.get_batch(number)
+            )
+            self.number = self.number + 1 if self._is_stream else number
             # Headers may have other lengths than buffers: Arrow looks at neither by itself.
             self._batch.validate()
         return self._batch
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield all record batches."""
-        return map(self.get, range(self._reader.num_record_batches))
+        """Yield all record batches; `ValueError` where a stream does not end with its mark."""
+        if not self._is_stream:
+            yield from map(self.get, range(self._reader.num_record_batches))
+            return
+        start = self._source.tell()
+        with suppress(StopIteration):
+            while True:
+                yield self.get(self.number + 1)
+                start = self._source.tell()
+        end = self._source.tell()
+        if end == start:
+            raise ValueError("the stream ends before the mark that ends it")
+        if end != self._source.size():
+            raise ValueError(
+                f"the stream ends at byte {end:,} of {self._source.size():,}; where several were "
+                "put into one file, split them"
+            )
 
 
 _cursors: Cache[_Cursor] = Cache(CURSORS)
@@ -121,7 +150,7 @@ _cursors: Cache[_Cursor] = Cache(CURSORS)
 
 @dataclass(frozen=True)
 class IpcAccess(TableAccess):
-    """How `TableReader` looks into Arrow IPC files."""
+    """How `TableReader` looks into Arrow IPC files and streams."""
 
     format: ClassVar[str] = "arrow"
 
@@ -136,8 +165,8 @@ class IpcAccess(TableAccess):
 
         Notes
         -----
-        A record batch that is compressed is decompressed whole, unless the same process has just
-        read up to `start`.
+        A record batch that is compressed is decompressed whole, and of a stream all those before
+        it, unless the same process has just read up to `start`.
         """
         ipc = cast("IpcLayout", layout)
         with reading(layout, start):
@@ -178,7 +207,8 @@ def _open_cursor(layout: IpcLayout, names: Sequence[str]) -> _Cursor:
     indexes = [layout.schema.get_field_index(name) for name in names]
     if len(indexes) == len(layout.schema):
         indexes = []  # all, read at once
-    return _Cursor(layout.file, indexes, window_nbytes(layout, names))
+    window = window_nbytes(layout, names)
+    return _Cursor(layout.file, indexes, is_stream=layout.is_stream, window=window)
 
 
 def _open(file: SourceFile) -> IpcLayout:
@@ -192,21 +222,16 @@ def _open(file: SourceFile) -> IpcLayout:
                 f"{path}: this is Feather version 1, which is not supported; convert it: "
                 f"from pyarrow import feather; {line}"
             )
-        if head.startswith(_STREAM):
-            raise PlanError(
-                f"{path}: this is an Arrow stream, which has no index of its record batches; write "
-                f"it as a file: feather.write_feather(pa.ipc.open_stream({path!r}).read_all(), "
-                f"{path + '.arrow'!r})"
-            )
-        schema = _Cursor(file, []).schema
+        is_stream = head != _MAGIC
+        schema = _Cursor(file, [], is_stream=is_stream).schema
         check_schema(schema, path)
         cheapest = sorted(range(len(schema)), key=lambda index: _cost(schema.field(index)))[:1]
         rows, nulls = [], dict.fromkeys((schema.names[index] for index in cheapest), 0)
-        for batch in _Cursor(file, cheapest):
+        for batch in _Cursor(file, cheapest, is_stream=is_stream):
             rows.append(batch.num_rows)
             for name in nulls:
                 nulls[name] += batch[name].null_count
-        widths = _widths(file, schema, rows)
+        widths = _widths(file, schema, rows, is_stream=is_stream)
     # Extension types are built from what the file says by any class that is registered.
     except Exception as error:
         if isinstance(error, (PlanError, ReadError)):
@@ -220,6 +245,7 @@ def _open(file: SourceFile) -> IpcLayout:
         schema=schema,
         starts=np.cumsum([0, *rows], dtype=np.int64),
         sizes=np.ceil(np.outer(rows, widths)).astype(np.int64).reshape(len(rows), len(schema)),
+        is_stream=is_stream,
         nulls=nulls,
     )
 
@@ -230,13 +256,15 @@ def _cost(field: pa.Field) -> float:
     return float("inf") if nbytes is None else nbytes
 
 
-def _widths(file: SourceFile, schema: pa.Schema, rows: Sequence[int]) -> list[float]:
+def _widths(
+    file: SourceFile, schema: pa.Schema, rows: Sequence[int], *, is_stream: bool
+) -> list[float]:
     """Return bytes of a row of each column in memory; of texts and the like, of the first rows."""
     widths = [fixed_nbytes(field.type) for field in schema]
     unknown = [index for index, width in enumerate(widths) if width is None]
     number = next((number for number, count in enumerate(rows) if count), None)
     if unknown and number is not None:
-        batch = _Cursor(file, unknown).get(number)
+        batch = _Cursor(file, unknown, is_stream=is_stream).get(number)
         for index, column in zip(unknown, batch.columns, strict=True):
             widths[index] = column.get_total_buffer_size() / rows[number]
     return [width or 0 for width in widths]
@@ -247,7 +275,7 @@ def _read_parts(layout: IpcLayout, start: int, stop: int, names: Sequence[str]) 
     groups = layout.groups(start, stop)
     key = layout.file.path, layout.file.fingerprint, tuple(names)
     cursor = _cursors.take(key)
-    if cursor is None:
+    if cursor is None or (layout.is_stream and cursor.number > groups[0]):
         cursor = _open_cursor(layout, names)
     for group in groups:
         batch = cursor.get(group)

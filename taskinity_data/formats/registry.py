@@ -84,8 +84,8 @@ FORMATS = {
     ),
     "orc": FileFormat("ORC", "orc.reader", "open_orc", (".orc",), (b"ORC",), takes_options=False),
 }
-"""By the name that ``format=`` has. ``"arrow"``: Arrow's IPC, as a file (Feather); ``"jsonl"``: an
-object a line."""
+"""By the name that ``format=`` has. ``"arrow"``: Arrow's IPC, as a file (Feather) or a stream;
+``"jsonl"``: an object a line."""
 
 
 def format_of_suffix(suffix: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Arrow IPC: the reader contract on files, against pyarrow over the whole."""
+"""Arrow IPC: the reader contract on files and streams, against pyarrow over the whole."""
 
 import datetime as dt
 import decimal
@@ -14,13 +14,15 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
+from properties import mostly_thorough
 from pyarrow import feather
 from reader_contract import Case, ReaderContract, assert_same, chunks, join
 
+from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
 from taskinity_data.formats.arrow_ipc import open_ipc
-from taskinity_data.sources.file import SourceFile
+from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
 VALUES = {
@@ -58,16 +60,25 @@ def batches(draw, kinds, is_nullable):
     return parts
 
 
-def write_batches(path, schema, parts, *, compression=None):
-    options = pa.ipc.IpcWriteOptions(compression=compression, unify_dictionaries=True)
-    with pa.ipc.new_file(str(path), schema, options=options) as writer:
-        writer.write_table(pa.Table.from_batches(parts, schema))
+def write_batches(path, schema, parts, *, is_stream, compression=None, deltas=False):
+    options = pa.ipc.IpcWriteOptions(
+        compression=compression, emit_dictionary_deltas=deltas, unify_dictionaries=not is_stream
+    )
+    new = pa.ipc.new_stream if is_stream else pa.ipc.new_file
+    with pa.OSFile(str(path), "wb") as sink, new(sink, schema, options=options) as writer:
+        if is_stream:
+            for part in parts:
+                writer.write_batch(part)
+        else:
+            writer.write_table(pa.Table.from_batches(parts, schema))
     return str(path)
 
 
 def read_whole(path):
     with pa.OSFile(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
+        is_file = file.read(6) == b"ARROW1"
+        file.seek(0)
+        return (pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all()
 
 
 @st.composite
@@ -79,6 +90,7 @@ def cases(draw):
     )
     is_nullable = draw(st.sets(st.sampled_from(kinds)))
     files = draw(st.lists(batches(kinds, is_nullable), min_size=1, max_size=3))
+    is_stream = draw(st.booleans())
     compression = draw(st.sampled_from([None, "lz4", "zstd"]))
     options = {}
     # Arrow can't take rows out of views.
@@ -95,6 +107,7 @@ def cases(draw):
                 os.path.join(directory, f"{place}.arrow"),
                 schema,
                 parts,
+                is_stream=is_stream,
                 compression=compression,
             )
             for place, parts in enumerate(files)
@@ -127,9 +140,10 @@ def read_all(dataset, grain_nbytes=20):
     return join([chunk.read() for chunk in chunks(dataset, grain_nbytes)])
 
 
-def write_table(path, table, *, batch_rows=None, **options):
+def write_table(path, table, *, is_stream=False, batch_rows=None, **options):
+    new = pa.ipc.new_stream if is_stream else pa.ipc.new_file
     options = pa.ipc.IpcWriteOptions(**options)
-    with pa.ipc.new_file(str(path), table.schema, options=options) as writer:
+    with pa.OSFile(str(path), "wb") as sink, new(sink, table.schema, options=options) as writer:
         writer.write_table(table, max_chunksize=batch_rows)
     return str(path)
 
@@ -166,22 +180,12 @@ def test_what_polars_wrote_comes_back(tmp_path, compression):
         {"a": range(50), "t": [f"text {n}, longer than a view holds" for n in range(50)]}
     ).with_columns(c=pl.col("t").cast(pl.Categorical))
     frame.write_ipc(tmp_path / "a.arrow", compression=compression)
-    path = tmp_path / "a.arrow"
-    read = [chunk.read("polars") for chunk in chunks(open_dataset(path), 100)]
-    assert len(read) > 1
-    assert pl.concat(read).equals(frame)
-    assert_same(read_all(open_dataset(path)), read_whole(path).to_pandas())
-
-
-def test_a_stream_is_refused_with_the_line_that_makes_a_file_of_it(tmp_path):
-    path = str(tmp_path / "a.arrows")
-    with pa.OSFile(path, "wb") as sink, pa.ipc.new_stream(sink, TABLE.schema) as writer:
-        writer.write_table(TABLE)
-    with pytest.raises(PlanError, match="this is an Arrow stream") as caught:
-        open_dataset(path)
-    line = str(caught.value).partition("as a file: ")[2]
-    exec(f"from pyarrow import feather\nimport pyarrow as pa\n{line}")
-    assert open_dataset(f"{path}.arrow").rows == TABLE.num_rows
+    frame.write_ipc_stream(tmp_path / "b.arrows", compression=compression)
+    for path in (tmp_path / "a.arrow", tmp_path / "b.arrows"):
+        read = [chunk.read("polars") for chunk in chunks(open_dataset(path), 100)]
+        assert len(read) > 1
+        assert pl.concat(read).equals(frame)
+        assert_same(read_all(open_dataset(path)), read_whole(path).to_pandas())
 
 
 def test_indices_of_pandas_are_columns_where_they_have_names(tmp_path):
@@ -199,10 +203,39 @@ def encoded(*texts):
     return [pa.record_batch({"c": pa.array(list(text)).dictionary_encode()}) for text in texts]
 
 
+@pytest.mark.parametrize("deltas", [False, True])
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_each_batch_of_a_stream_is_read_by_its_own_dictionary(tmp_path, deltas, compression):
+    parts = encoded("xy", "xyz", "x", "wv", "wvu", "wvux")
+    path = tmp_path / "a.arrows"
+    write_batches(
+        path, parts[0].schema, parts, is_stream=True, deltas=deltas, compression=compression
+    )
+    whole = read_whole(path)
+    assert whole["c"].to_pylist() == list("xyxyzxwvwvuwvux")
+    dataset = open_dataset(path)
+    for size in (1, 3, 8, 1000):
+        read = [chunk.read() for chunk in chunks(dataset, size)]
+        assert all(list(frame.c.cat.categories) == list("xyzwvu") for frame in read)
+        assert_same(join(read), whole.to_pandas())
+    last = Piece(dataset.sources[0], 13, 15, 2, 2)
+    assert Chunk(dataset.reader, (last,)).read().c.tolist() == ["u", "x"]
+
+
 def test_a_file_whose_dictionary_grows_is_read_whole(tmp_path):
     path = tmp_path / "a.arrow"
     write_growing(path, encoded("xy", "xyz", "xyzw"))
     assert_same(read_all(open_dataset(path), 1), read_whole(path).to_pandas())
+
+
+def test_dictionaries_within_lists_are_those_of_their_batch(tmp_path):
+    type_ = pa.list_(pa.dictionary(pa.int8(), pa.string()))
+    parts = [pa.record_batch({"c": pa.array([[one], [one, "z"]], type_)}) for one in "xyx"]
+    path = tmp_path / "a.arrows"
+    write_batches(path, parts[0].schema, parts, is_stream=True)
+    read = [chunk.read("arrow")["c"].to_pylist() for chunk in chunks(open_dataset(path), 1)]
+    rows = [row for part in read for row in part]
+    assert rows == [["x"], ["x", "z"], ["y"], ["y", "z"], ["x"], ["x", "z"]]
 
 
 def test_types_beyond_pandas_come_back_as_arrow(tmp_path):
@@ -226,14 +259,15 @@ def test_types_beyond_pandas_come_back_as_arrow(tmp_path):
             "half": pa.array(np.arange(rows, dtype="f2")),
         }
     )
-    path = write_table(tmp_path / "a.arrow", table, batch_rows=9)
-    dataset = open_dataset(path)
-    assert dataset.schema == table.schema
-    read = [chunk.read("arrow") for chunk in chunks(dataset, 100)]
-    assert len(read) > 3
-    assert pa.concat_tables(read).to_pylist() == table.to_pylist()
-    with pytest.raises(ReadError, match=r"has no form in pandas: .*union.*columns="):
-        dataset.head()
+    for is_stream in (False, True):
+        path = write_table(tmp_path / "a.arrow", table, is_stream=is_stream, batch_rows=9)
+        dataset = open_dataset(path)
+        assert dataset.schema == table.schema
+        read = [chunk.read("arrow") for chunk in chunks(dataset, 100)]
+        assert len(read) > 3
+        assert pa.concat_tables(read).to_pylist() == table.to_pylist()
+        with pytest.raises(ReadError, match=r"has no form in pandas: .*union.*columns="):
+            dataset.head()
 
 
 def test_an_extension_over_integers_is_float_everywhere_where_it_holds_a_null(tmp_path):
@@ -270,30 +304,31 @@ def test_unions_of_the_old_format_are_read(tmp_path):
     assert dataset.nbytes > 40 * 9
 
 
-def test_files_without_batches_rows_or_columns(tmp_path):
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_files_without_batches_rows_or_columns(tmp_path, is_stream):
     schema = pa.schema({"a": pa.int64(), "c": pa.dictionary(pa.int8(), pa.string())})
     path = tmp_path / "a.arrow"
     for table in (schema.empty_table(), pa.table({"a": [], "c": []}, schema=schema)):
-        write_table(path, table)
+        write_table(path, table, is_stream=is_stream)
         dataset = open_dataset(path)
         assert dataset.rows == 0
         assert dataset.head().dtypes.equals(table.to_pandas().dtypes)
-    write_batches(path, pa.schema([]), [])
+    write_batches(path, pa.schema([]), [], is_stream=is_stream)
     assert open_dataset(path).rows == 0
     assert open_dataset(path).head().shape == (0, 0)
     nothing = pa.table({"x": [1, 2, 3]}).select([])
-    write_table(path, nothing)
+    write_table(path, nothing, is_stream=is_stream)
     assert open_dataset(path).rows == 3
     assert len(read_all(open_dataset(path), 1)) == 3
 
 
-def test_columns_are_matched_by_name_over_files(tmp_path):
+def test_columns_are_matched_by_name_over_files_and_streams(tmp_path):
     first = pa.table({"a": [1, 2], "b": ["x", None]})
     second = pa.table({"b": ["y", "z"], "a": pa.array([3, None], pa.int32())})
     third = pa.table({"b": pa.nulls(1), "a": [5]})
     paths = [
         write_table(tmp_path / "0.arrow", first),
-        write_table(tmp_path / "1.arrow", second),
+        write_table(tmp_path / "1.arrows", second, is_stream=True),
         write_table(tmp_path / "2.arrow", third),
     ]
     for paths_ in (paths, [*reversed(paths)]):
@@ -447,8 +482,9 @@ def read_or_refuse(path):
     return pa.concat_tables(parts)
 
 
-def test_a_file_cut_anywhere_is_refused(tmp_path):
-    path = write_table(tmp_path / "a.arrow", TABLE, batch_rows=25)
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_file_cut_anywhere_is_refused(tmp_path, is_stream):
+    path = write_table(tmp_path / "a.arrow", TABLE, is_stream=is_stream, batch_rows=25)
     data = Path(path).read_bytes()
     ends = [*range(8, len(data), 17), *range(len(data) - 40, len(data))]
     for end in ends:
@@ -456,12 +492,14 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
         assert read_or_refuse(path) is None, end
 
 
-def test_a_damaged_file_is_refused_or_keeps_its_rows(tmp_path):
+@pytest.mark.parametrize("is_stream", mostly_thorough([False, True], 1))
+def test_a_damaged_file_is_refused_or_keeps_its_rows(tmp_path, is_stream):
     random = Random(1)
     for compression in (None, "zstd"):
         path = write_table(
             tmp_path / "a.arrow",
             TABLE,
+            is_stream=is_stream,
             batch_rows=25,
             compression=compression,
         )
@@ -498,6 +536,20 @@ def test_offsets_and_codes_that_point_elsewhere_are_refused(tmp_path):
     Path(path).write_bytes(data.replace(codes.buffers()[1].to_pybytes()[:160], wrong.tobytes()))
     with pytest.raises(ReadError, match="can't be read"):
         read_all(open_dataset(path))
+
+
+def test_a_stream_that_is_followed_by_another_is_refused(tmp_path):
+    path = write_table(tmp_path / "a.arrows", TABLE, is_stream=True)
+    data = Path(path).read_bytes()
+    Path(path).write_bytes(data + data)
+    with pytest.raises(PlanError, match=r"the stream ends at byte .*split them"):
+        open_dataset(path)
+    Path(path).write_bytes(data[:-8])
+    with pytest.raises(PlanError, match="the stream ends before the mark that ends it"):
+        open_dataset(path)
+    Path(path).write_bytes(data[:-8] + data)
+    with pytest.raises(PlanError, match="the Arrow data can't be read"):
+        open_dataset(path)
 
 
 def test_malformed_footers_are_refused(tmp_path):

@@ -35,6 +35,7 @@ SMALL = FLAT.slice(0, 9)
 WRITE = {
     "parquet": lambda path: pq.write_table(SMALL, path),
     "arrow": lambda path: made.write_ipc(SMALL, path, "five rows"),
+    "arrows": lambda path: made.write_ipc(SMALL, path, "stream"),
     "feather": lambda path: feather.write_feather(SMALL, path, compression="lz4"),
     "orc": lambda path: made.write_orc(SMALL, path, "one stripe"),
 }
@@ -80,7 +81,7 @@ COPIES = 200
         ("parquet", FLAT, "five rows"),
         ("parquet", NESTED, "checksums"),
         ("arrow", FLAT, "lz4"),
-        ("arrow", NESTED, "five rows"),
+        ("arrow", NESTED, "stream"),
         ("orc", FLAT, "one stripe"),
     ],
 )

@@ -135,6 +135,8 @@ def test_arrow_ipc_of_polars(tmp_path, compression):
     for level in (pl.CompatLevel.oldest(), pl.CompatLevel.newest()):
         FRAME.write_ipc(path, compression=compression, compat_level=level, record_batch_size=2)
         assert judge(str(path), "arrow") == "exact"
+        FRAME.write_ipc_stream(path, compression=compression, compat_level=level)
+        assert judge(str(path), "arrow") == "exact"
 
 
 DUCKDB = f"""select

@@ -65,6 +65,11 @@ def write_arrow(table, path, **options):
         writer.write_table(table, max_chunksize=700)
 
 
+def write_stream(table, path):
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=900)
+
+
 WRITERS = {
     "a.csv": lambda table, path: table.to_pandas().to_csv(path, index=False),
     "wide.csv": lambda table, path: table.to_pandas().to_csv(
@@ -75,6 +80,7 @@ WRITERS = {
     "a.parquet": lambda table, path: pq.write_table(table, path, row_group_size=1_000),
     "a.arrow": write_arrow,
     "zstd.arrow": lambda table, path: write_arrow(table, path, compression="zstd"),
+    "a.arrows": write_stream,
     "a.csv.gz": lambda table, path: table.to_pandas().to_csv(path, index=False),
     "a.jsonl.xz": lambda table, path: table.to_pandas().to_json(path, orient="records", lines=True),
     "a.orc": lambda table, path: pa.orc.write_table(table, path, stripe_size=20_000),
@@ -226,6 +232,8 @@ def read_whole(path):
         return pd.read_parquet(path)
     if name.endswith(".orc"):
         return pd.read_orc(path)
+    if name.endswith(".arrows"):
+        return pa.ipc.open_stream(path).read_pandas()
     return pd.read_feather(path)
 
 

@@ -191,6 +191,8 @@ IPC = {
     "rows alone": {"batch_rows": 1},
     "five rows": {"batch_rows": 5, "compression": "zstd"},
     "lz4": {"batch_rows": 9, "compression": "lz4"},
+    "stream": {"is_stream": True, "batch_rows": 5},
+    "compressed stream": {"is_stream": True, "batch_rows": 1, "compression": "zstd"},
     "old format": {"batch_rows": 7, "metadata_version": pa.ipc.MetadataVersion.V4},
 }
 
@@ -211,8 +213,9 @@ def write_parquet(table, path, way):
 
 def write_ipc(table, path, way):
     options = dict(IPC[way])
-    batch_rows = options.pop("batch_rows", None)
-    with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+    is_stream, batch_rows = options.pop("is_stream", False), options.pop("batch_rows", None)
+    new = pa.ipc.new_stream if is_stream else pa.ipc.new_file
+    with new(path, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
         writer.write_table(table, max_chunksize=batch_rows)
 
 

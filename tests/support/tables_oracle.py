@@ -30,7 +30,9 @@ def read_whole(path, format_):
         table = po.read_table(path)
     else:
         with pa.OSFile(path) as file:
-            table = pa.ipc.open_file(file).read_all()
+            is_file = file.read(6) == b"ARROW1"
+            file.seek(0)
+            table = (pa.ipc.open_file if is_file else pa.ipc.open_stream)(file).read_all()
     return table.drop_columns(list(hidden_columns(table.schema)))
 
 
