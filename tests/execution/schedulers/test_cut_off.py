@@ -102,7 +102,7 @@ def test_the_late_result_of_a_worker_that_was_cut_off_counts_once(csv, tmp_path)
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    ttl = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s"}
+    ttl = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s"}
     with start_cluster(tmp_path, workers=3, nanny=False, **ttl) as client:
         cutting = threading.Thread(target=cut_off)
         cutting.start()
