@@ -24,7 +24,7 @@ from taskinity_data.formats.registry import check_file, open_files, refuse_optio
 from taskinity_data.machine import count_cores
 from taskinity_data.redact import hides_secrets
 from taskinity_data.sources.changed import explain_change
-from taskinity_data.sources.codecs import parse_compression
+from taskinity_data.sources.codecs import Compression, parse_compression
 from taskinity_data.sources.find import find_files
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def open_dataset(
         Parquet: those of `pyarrow.parquet.read_table` that
         choose types (``coerce_int96_timestamp_unit``, ``read_dictionary``, ``binary_type``,
         ``list_type``, ``arrow_extensions_enabled``). Other formats have none. CSV and JSON also
-        have ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), or a
-        codec.
+        have ``compression``: ``"infer"`` (from suffix and content), ``None`` (read as it is), a
+        codec, or ``{"method": ..., "max_nbytes": ...}`` with a limit for the decompressed size.
 
     Returns
     -------
@@ -174,7 +174,7 @@ class _Opening(NamedTuple):
     columns: Sequence[str] | None
     filters: Any
     schema: Any
-    compression: str | None
+    compression: Compression
     options: dict[str, Any]
     caches_rows: bool
 
@@ -215,12 +215,13 @@ def _open(
 
 def _unpack(files: Sequence[SourceFile], how: _Opening) -> tuple[tuple[SourceFile, ...], str]:
     """Return `files`, those that are converted with their text, and the format of all."""
-    ends = peek_files(files, how.format, how.compression)
-    conversions = detect_conversions(files, ends, how.compression, how.format, how.options)
+    method, max_nbytes = how.compression
+    ends = peek_files(files, how.format, method)
+    conversions = detect_conversions(files, ends, method, how.format, how.options)
     if any(conversions):
         from taskinity_data.sources.compression.unpack import unpack_files
 
-        files = unpack_files(files, conversions)
+        files = unpack_files(files, conversions, max_nbytes)
         ends = peek_files(files)
     format_ = detect_format(files, how.format, how.options, ends)
     if format_ == "json":

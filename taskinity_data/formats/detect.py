@@ -57,7 +57,7 @@ def peek_files(
     files : sequence of SourceFile
     format_ : one of `FORMATS`, or None
         The user's option.
-    method : see `parse_compression`
+    method : see `Compression`
 
     Notes
     -----
@@ -95,7 +95,7 @@ def detect_conversions(
     ----------
     files : sequence of SourceFile
     ends : what `peek_files` gives of them
-    method : see `parse_compression`
+    method : see `Compression`
     format_ : one of `FORMATS`, or None
         The user's option.
     options : mapping

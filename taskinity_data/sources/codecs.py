@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from taskinity_data.errors import PlanError
+from taskinity_data.errors import PlanError, SettingsError
+from taskinity_data.policy import parse_nbytes
 from taskinity_data.wording import suggest
 
 __all__ = [
     "CODECS",
     "BadStream",
     "BadText",
+    "Compression",
     "Conversion",
     "codec_of",
     "find_codec",
@@ -80,19 +82,46 @@ class Conversion(NamedTuple):
         return " of ".join(filter(None, steps))
 
 
-def parse_compression(method: Any) -> str | None:
-    """Return the `compression=` of the user, with the meaning that it has in `pandas.read_csv`.
+class Compression(NamedTuple):
+    """The `compression=` of the user, with the meaning that it has in `pandas.read_csv`.
 
-    ``"infer"``: found from suffix and content; one of `CODECS`: every file is that; None: no file
-    is compressed, whatever its name.
+    Attributes
+    ----------
+    method : str or None
+        ``"infer"``: found from suffix and content; one of `CODECS`: every file is that; None: no
+        file is compressed, whatever its name.
+    max_nbytes : int or None
+        What one file may unpack to; None: see `unpack_files`.
+    """
+
+    method: str | None
+    max_nbytes: int | None
+
+
+def parse_compression(value: Any) -> Compression:
+    """Return what ``"infer"``, a codec's name, None, or a dict of `Compression` stands for.
 
     Raises
     ------
     PlanError
-        Another value.
+        Another value, or another key.
     """
-    if isinstance(method, Mapping) and set(method) == {"method"}:
-        method = method["method"]
+    if not isinstance(value, Mapping):
+        return Compression(_check_method(value), None)
+    unknown = [key for key in value if key not in Compression._fields]
+    if unknown:
+        raise PlanError(
+            f"compression: {unknown[0]!r} means nothing here; the keys are method, max_nbytes"
+        )
+    limit = value.get("max_nbytes")
+    try:
+        max_nbytes = None if limit is None else parse_nbytes(limit)
+    except SettingsError as error:
+        raise PlanError(f"compression: max_nbytes={error}") from error
+    return Compression(_check_method(value.get("method", "infer")), max_nbytes)
+
+
+def _check_method(method: Any) -> str | None:
     if method is None or method in ("infer", *CODECS):
         return method  # type: ignore[no-any-return]  # one of these texts
     if method == "tar":
@@ -137,7 +166,7 @@ def find_codec(path: str, head: bytes, method: str | None) -> str | None:
         As it is shown, its last suffix that of the file.
     head : bytes
         Its first bytes, 512 of them or more.
-    method : see `parse_compression`
+    method : see `Compression`
 
     Raises
     ------

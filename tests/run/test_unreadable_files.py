@@ -3,6 +3,7 @@
 import builtins
 import errno
 import gzip
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -243,6 +244,25 @@ def test_a_record_too_long_for_a_worker_costs_its_chunk(tmp_path, suffix):
     assert 200_000 - 50_000 < run.value <= 200_000
     with pytest.raises(td.errors.FlowFailed, match="a worker may use"):
         td.process(path, len, reduce=td.sum(), **options)
+
+
+@pytest.mark.thorough
+def test_a_gzip_bomb_costs_itself_and_names_the_limit(tmp_path):
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    zeros = b"0" * (1 << 20)
+    with (tmp_path / "b.csv.gz").open("wb") as file:
+        file.write(packer.compress(b"a\n"))
+        for _ in range(600):
+            file.write(packer.compress(zeros))
+        file.write(packer.flush())
+    for name in "ac":
+        pd.DataFrame({"a": range(ROWS)}).to_csv(tmp_path / f"{name}.csv.gz", index=False)
+    run = td.process(tmp_path, len, reduce=td.sum(), on_error="skip", **ALONE)
+    assert run.value == 2 * ROWS
+    (error,) = run.failures["error"]
+    assert "b.csv.gz" in error
+    assert "500 times as much" in error
+    assert "max_nbytes" in error
 
 
 def test_a_file_that_this_user_may_not_read_is_skipped(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """Files that are not read as they are, compressed ones first of all, as text in scratch files.
 
-Each file goes through once, as one stream. Several are converted at a time, one for each core; a
-megabyte or two of each is in memory.
+Each file goes through once, as one stream and within limits. Several are converted at a time, one
+for each core; a megabyte or two of each is in memory.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
 import weakref
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -33,6 +34,7 @@ from taskinity_data.sources.compression.scratch_file import Unpacked, current_sc
 from taskinity_data.sources.compression.transcode import transcode
 from taskinity_data.sources.compression.zip import decode_member, open_archive, pick_member
 from taskinity_data.sources.file import WINDOW_NBYTES, open_raw, open_raw_unbuffered, read_raw
+from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,11 +42,19 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
 
 __all__ = [
+    "MAX_RATIO",
+    "RATIO_FLOOR_NBYTES",
     "RESERVE_NBYTES",
     "unpack_again",
     "unpack_arrays",
     "unpack_files",
 ]
+
+MAX_RATIO = 500
+"""Text of a byte of file, at most, once there are `RATIO_FLOOR_NBYTES` of text. Repetitive logs
+reach 100 to 200 with xz; a bomb of zeros has 1,000 (gzip) to 45,000 (bz2)."""
+
+RATIO_FLOOR_NBYTES = 256 << 20
 
 RESERVE_NBYTES = 256 << 20
 """Bytes that stay free on the disk of the scratch files."""
@@ -64,7 +74,9 @@ _unpacking_again = Lock()
 
 
 def unpack_files(
-    files: Sequence[SourceFile], conversions: Sequence[Conversion | None]
+    files: Sequence[SourceFile],
+    conversions: Sequence[Conversion | None],
+    max_nbytes: int | None = None,
 ) -> tuple[SourceFile, ...]:
     """Return `files`, those with a conversion with the text that is made of them.
 
@@ -73,6 +85,9 @@ def unpack_files(
     files : sequence of SourceFile
     conversions : sequence of Conversion or None
         That of each; None: it is read as it is.
+    max_nbytes : int or None
+        Bytes of text of one file, at most; None: what the disk has room for, and `MAX_RATIO` times
+        the file.
 
     Raises
     ------
@@ -82,7 +97,7 @@ def unpack_files(
     SourceChanged
         A file changed meanwhile.
     PlanError
-        The disk has no room for it; an archive of several files, or encrypted; compressed twice.
+        A limit is reached; an archive of several files, or encrypted; compressed twice.
 
     Notes
     -----
@@ -96,7 +111,7 @@ def unpack_files(
     stop = Event()
     with ThreadPoolExecutor(min(len(packed), count_cores()), "taskinity-unpack") as pool:
         try:
-            running = [pool.submit(_unpack, *item, stop) for item in packed]
+            running = [pool.submit(_unpack, *item, max_nbytes, stop) for item in packed]
             wait(running, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
@@ -146,21 +161,24 @@ def unpack_again(file: SourceFile, lost: Unpacked) -> Unpacked:
 @lru_cache(256)
 def _unpack_again(file: SourceFile, conversion: Conversion) -> Unpacked:
     file.check(0)
-    return _unpack(file, conversion, Event())
+    # It was within the limits when it was planned.
+    return _unpack(file, conversion, sys.maxsize, Event())
 
 
 def _key(file: SourceFile, conversion: Conversion | None) -> tuple[Any, ...]:
     return file.path, file.name, file.fingerprint, conversion
 
 
-def _unpack(file: SourceFile, conversion: Conversion, stop: Event) -> Unpacked:
+def _unpack(
+    file: SourceFile, conversion: Conversion, max_nbytes: int | None, stop: Event
+) -> Unpacked:
     key = _key(file, conversion)
     earlier = _texts.get(key)
     if earlier is not None and Path(earlier.path).exists():
         return earlier
     scratch = current_scratch()
     target, path = scratch.create()
-    writer = _TextWriter(target, file, scratch.directory, stop)
+    writer = _TextWriter(target, file, max_nbytes, scratch.directory, stop)
     try:
         try:
             inner = _fill(writer, file, conversion)
@@ -221,17 +239,20 @@ def _check_bgzf_end(file: SourceFile) -> None:
 
 
 class _TextWriter:
-    """Writes the text of a file into its scratch file, as far as the disk has room."""
+    """Writes the text of a file into its scratch file, within the limits."""
 
-    def __init__(self, target: int, file: SourceFile, directory: str, stop: Event) -> None:
+    def __init__(
+        self, target: int, file: SourceFile, max_nbytes: int | None, directory: str, stop: Event
+    ) -> None:
         self._target, self._file, self._directory = target, file, directory
-        self._stop = stop
+        self._max_nbytes, self._stop = max_nbytes, stop
         self._next_look = self._expected = 0
         self.nbytes = 0
 
     def expect(self, nbytes: int) -> None:
         """Raise now where `nbytes`, which the file declares, is too much."""
         self._expected = nbytes
+        self._check_size(nbytes)
         if nbytes > shutil.disk_usage(self._directory).free - RESERVE_NBYTES:
             raise self._full()
 
@@ -243,6 +264,7 @@ class _TextWriter:
             if self.nbytes == 0:
                 self._check_first(block)
             self.nbytes += len(block)
+            self._check_size(self.nbytes)
             if self.nbytes >= self._next_look:
                 self._next_look = self.nbytes + _LOOK_NBYTES
                 if shutil.disk_usage(self._directory).free < RESERVE_NBYTES + len(block):
@@ -284,6 +306,20 @@ class _TextWriter:
             "a directory on a larger disk"
         )
 
+    def _check_size(self, nbytes: int) -> None:
+        limit = self._max_nbytes
+        if limit is not None and nbytes > limit:
+            raise PlanError(
+                f"{self._file}: unpacks to more than the {limit:,} bytes of max_nbytes; give more: "
+                + _raise_to(2 * max(nbytes, limit))
+            )
+        if limit is None and nbytes > max(RATIO_FLOOR_NBYTES, MAX_RATIO * self._file.nbytes):
+            raise PlanError(
+                f"{self._file}: its {self._file.nbytes:,} bytes unpack to more than {MAX_RATIO} "
+                "times as much, as those of a bomb do; where it is none, say how much it may be: "
+                + _raise_to(max(4 * nbytes, 1 << 30))
+            )
+
     def _check_first(self, block: bytes) -> None:
         codec = codec_of(block)
         if codec is None:
@@ -294,6 +330,11 @@ class _TextWriter:
                 f"{unpack_line('tar', self._file.path)}"
             )
         raise PlanError(f"{self._file}: is compressed twice, within it is {codec}; unpack it once")
+
+
+def _raise_to(nbytes: int) -> str:
+    size = format_nbytes(nbytes).replace(" ", "")
+    return f'compression={{"method": "infer", "max_nbytes": "{size}"}}'
 
 
 class _Stopped(Exception):  # noqa: N818 - never seen: another error is on its way

@@ -302,12 +302,47 @@ def test_a_member_packed_in_an_unknown_way_is_refused(tmp_path):
     assert "unknown way" in str(refusal(path, ReadError))
 
 
-# ------------------------------------------------------------------ full disks
+# ------------------------------------------------------------------ bombs and full disks
 
 
 @pytest.fixture
 def small_limits(monkeypatch):
+    monkeypatch.setattr(unpack, "RATIO_FLOOR_NBYTES", 1 << 20)
     monkeypatch.setattr(unpack, "_LOOK_NBYTES", 1 << 20)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "bz2", "xz", "zstd", "zip"])
+def test_a_bomb_stops_at_the_ratio(tmp_path, small_limits, codec, fresh):
+    path = write_packed(tmp_path, "a.csv", b"a\n" + bytes(20 << 20), codec)
+    message = str(refusal(path, PlanError))
+    assert "500 times" in message
+    assert '"max_nbytes": "' in message
+    assert not list(fresh.glob("*/text-*"))
+
+
+def test_a_bomb_of_text_that_is_converted_stops_too(tmp_path, small_limits):
+    path = write_packed(tmp_path, "a.csv", ("a\n" + "0" * (10 << 20)).encode("utf-16"), "bz2")
+    assert "500 times" in str(refusal(path, PlanError, encoding="utf-16"))
+    path = write_packed(tmp_path, "a.json", b"[" + b"0," * (10 << 20) + b"0]", "bz2")
+    assert "500 times" in str(refusal(path, PlanError))
+
+
+def test_a_size_that_the_user_gives_takes_the_place_of_the_ratio(tmp_path, small_limits):
+    text = b"a,b\n" + b"1,2\n" * 1_000_000
+    path = write_packed(tmp_path, "a.csv", text, "bz2")
+    message = str(refusal(path, PlanError))
+    limit = message.partition('"max_nbytes": "')[2].partition('"')[0]
+    options = {"method": "infer", "max_nbytes": limit}
+    assert open_dataset(path, compression=options).nbytes == len(text) - 4
+    message = str(refusal(path, PlanError, compression={"max_nbytes": "1MB"}))
+    assert "the 1,000,000 bytes of max_nbytes" in message
+
+
+def test_repetitive_text_below_the_floor_is_no_bomb(tmp_path):
+    text = b"a,b\n" + b"1,2\n" * 1_000_000
+    path = write_packed(tmp_path, "a.csv", text, "bz2")
+    assert len(text) > unpack.MAX_RATIO * os.path.getsize(path)
+    assert open_dataset(path).nbytes == len(text) - 4
 
 
 def test_a_disk_that_runs_full_is_told_before_it_is(tmp_path, small_limits, monkeypatch, fresh):

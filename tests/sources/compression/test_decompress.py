@@ -607,7 +607,8 @@ def test_a_text_that_went_with_its_fan_out_is_asked_for_no_more(tmp_path):
         ("gz", "'gzip'"),
         (3, "'infer'"),
         ("tar", "tar -xOf"),
-        ({"method": "zip", "mtime": 1}, "give 'infer'"),
+        ({"method": "zip", "mtime": 1}, "'mtime' means nothing"),
+        ({"max_nbytes": "10 rows"}, "not a size"),
         ({"method": "xzip"}, "give 'infer'"),
     ],
 )
