@@ -69,11 +69,16 @@ RULES = """\
 .good{color:var(--good-ink)}.reused{color:var(--reused-ink)}.running{color:var(--running-ink)}
 .again{color:var(--again-ink)}.attention{color:var(--attention-ink)}.bad{color:var(--bad-ink)}.idle{color:var(--idle-ink)}
 .swatch{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:6px;background:var(--dot)}
+svg.taskinity-flow rect,svg.taskinity-flow .many rect{fill:var(--box);stroke:var(--idle);stroke-width:2}
+svg.taskinity-flow text{fill:var(--ink)}
+svg.taskinity-flow g.completed rect{stroke:var(--good)}svg.taskinity-flow g.running rect{stroke:var(--running)}
+svg.taskinity-flow g.failed rect{stroke:var(--bad);stroke-width:3}
+svg.taskinity-flow g.skipped rect,svg.taskinity-flow g.stopped rect{stroke:var(--attention);stroke-dasharray:5 4}
 @media (max-width:600px){
 .tiles{grid-template-columns:1fr 1fr;gap:8px}.tile{padding:10px 12px}.tile:first-child:nth-last-child(odd){grid-column:1/3}
 .number{font-size:1.25rem}
 }"""
-"""The style of large numbers, of texts in the colours of states, and of legends."""
+"""The style of large numbers, of texts in the colours of states, of legends, and of flows."""
 
 
 def tone_of(state: str) -> Tone:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskinity_data.report.live_task import STATES, LiveTask
 from taskinity_data.wording import without_numbers
@@ -17,17 +17,31 @@ __all__ = [
     "MAX_FAILURES",
     "MAX_POINTS",
     "FailureCount",
+    "LiveNode",
     "LiveRun",
 ]
 
 HANDLER = "taskinity_page"
 """The scheduler's handler that takes batches."""
 
+_WORST_FIRST = ("FAILED", "RUNNING", "STOPPED", "SKIPPED", "COMPLETED")
+"""States of tasks that have begun; ``STOPPED`` is one that the run's end has kept from going on."""
+
 MAX_FAILURES = 50
 """Groups of failures that are kept, each with the first traceback."""
 
 MAX_POINTS = 2_000
 """Points of a series over time; when there are more, each second one is dropped."""
+
+
+class LiveNode(NamedTuple):
+    """A node of the drawn flow: whether it fans out or only stands by for a task that fails, and
+    the names of the tasks that it stands for.
+    """
+
+    is_fan_out: bool
+    stands_by: bool
+    names: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -50,13 +64,16 @@ class LiveRun:
         The client that sends it.
     labels : dict of str to str
         What the tasks of `process` are shown as; empty for other flows.
+    nodes : dict of id to LiveNode
+        Of the drawn flow, whose SVG bears ``state-ID`` among the classes of each node.
     tasks : dict of name to LiveTask
         Those that have begun.
     failures : dict of (task, state, error without numbers) to FailureCount
     left_out : int
         Failures of kinds beyond the first 50.
-    throughput : list of (seconds since the start, number)
-        Bytes, or chunks where they have none, that this try has done.
+    throughput, sizes : list of (seconds since the start, number)
+        Bytes, or chunks where they have none, that this try has done; the planned bytes of each
+        chunk when it was handed out.
     """
 
     def __init__(self, run_id: str, driver: str = "") -> None:
@@ -64,11 +81,15 @@ class LiveRun:
         self.flow = self.status = self.scheduler = ""
         self.workers = 1
         self.labels: dict[str, str] = {}
+        self.svg = ""
+        self.nodes: dict[str, LiveNode] = {}
+        self.edges: tuple[tuple[str, str], ...] = ()
         self.started_s = self.now_s = self._received_s = 0.0
         self.tasks: dict[str, LiveTask] = {}
         self.failures: dict[tuple[str, str, str], FailureCount] = {}
         self.left_out = 0
         self.throughput: list[tuple[float, float]] = []
+        self.sizes: list[tuple[float, float]] = []
         self.has_bytes = False
         self.version = 0
         self._done = 0
@@ -82,8 +103,9 @@ class LiveRun:
             getattr(self, f"_on_{kind}")(*values)
         self._received_s = time.monotonic()
         self.throughput.append((self.now_s - self.started_s, float(self._done)))
-        if len(self.throughput) > MAX_POINTS:
-            del self.throughput[1:-1:2]
+        for series in (self.throughput, self.sizes):
+            if len(series) > MAX_POINTS:
+                del series[1:-1:2]
         self.version += 1
 
     @property
@@ -127,7 +149,46 @@ class LiveRun:
             self._on_finish("LOST")
             self.version += 1
 
+    def states(self) -> dict[str, str]:
+        """Return the state of each node.
+
+        Chunk-wise tasks in a row run as one, under the name of the last; and a task whose value was
+        there before the run never begins.
+        """
+        after: dict[str, set[str]] = {}
+        for source, target in self.edges:
+            after.setdefault(source, set()).add(target)
+        states = {key: self.task_of(node).state for key, node in self.nodes.items()}
+        # Each node stands after all that it needs.
+        for key, node in reversed(self.nodes.items()):
+            started = {states[key] for key in after.get(key, ())} - {"PENDING"}
+            if states[key] == "PENDING" and started:
+                joined = node.is_fan_out and any(self.nodes[n].is_fan_out for n in after[key])
+                worst = next(state for state in _WORST_FIRST if state in started)
+                states[key] = worst if joined else "COMPLETED"
+        if self.status in ("COMPLETED", "PARTIAL"):
+            for key, node in self.nodes.items():
+                if states[key] == "PENDING" and not node.stands_by:
+                    states[key] = "COMPLETED"
+        return states
+
+    def task_of(self, node: LiveNode) -> LiveTask:
+        """Return the task, or the fan-out, that `node` shows."""
+        names = [candidate for name in node.names for candidate in (name, f"{name}[*]")]
+        tasks = [self.tasks[name] for name in names if name in self.tasks]
+        for state in _WORST_FIRST:
+            for task in tasks:
+                if task.state == state:
+                    return task
+        return tasks[0] if tasks else LiveTask(node.names[0])
+
     # -- what happens --------------------------------------------------------------------------
+
+    def _on_drawn(
+        self, svg: str, nodes: dict[str, Any], edges: tuple[tuple[str, str], ...]
+    ) -> None:
+        self.svg, self.edges = svg, edges  # between ids of nodes
+        self.nodes = {key: LiveNode(*node) for key, node in nodes.items()}
 
     def _on_run(self, flow: str, labels: dict[str, str]) -> None:
         self.flow, self.labels = flow, labels
@@ -151,8 +212,11 @@ class LiveRun:
 
     def _on_chunk(self, name: str, key: str, nbytes: int, location: str) -> None:
         task = self._task(name)
-        if key not in task.index:
-            task.add_chunk(key, nbytes, location, "RUNNING")
+        if key in task.index:
+            return
+        task.add_chunk(key, nbytes, location, "RUNNING")
+        if nbytes:
+            self.sizes.append((self.now_s - self.started_s, float(nbytes)))
 
     def _on_again(self, name: str, key: str, parts: int) -> None:
         task = self._task(name)

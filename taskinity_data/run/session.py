@@ -154,7 +154,7 @@ class RunSession:
             from taskinity_data.report.dashboard.observer import DashboardObserver
 
             self._announcer.add(
-                DashboardObserver(self._begins, strategy, self._labels, self._notices)
+                DashboardObserver(self._flow, self._begins, strategy, self._labels, self._notices)
             )
         self._announcer.announce(strategy, reason)
 

@@ -1,5 +1,6 @@
 """What the page knows of a run, from batches alone; and what it is filled with."""
 
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from taskinity_data.events import ChunkFinished, ChunkSubmitted, RunStarted, TaskStarted
+from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 from taskinity_data.report.dashboard import fill as dashboard_fill
 from taskinity_data.report.dashboard.observer import DashboardObserver
@@ -14,6 +16,13 @@ from taskinity_data.report.live_task import STATES
 from taskinity_data.report.palette import TONES, tone_of
 from taskinity_data.report.run_columns import MAX_FAILURES, MAX_POINTS, FailureCount, LiveRun
 
+NODES = {
+    "n0": (False, False, ("DataPreparation",)),
+    "n1": (True, False, ("Clean",)),
+    "n2": (True, False, ("ProcessChunk",)),
+    "n3": (False, True, ("Lenient",)),
+}
+EDGES = (("n0", "n1"), ("n1", "n2"))
 FILL = {state: tone_of(state).fill for state in STATES}
 
 
@@ -22,6 +31,7 @@ def run():
     run = LiveRun("r1", "Client-1")
     run.add(
         [
+            ("drawn", 0.0, '<g class="many state-n2"><text>state-n2</text></g>', NODES, EDGES),
             ("run", 100.0, "Delays", {}),
             ("scheduler", 100.0, "processes, 2 workers", 2),
             ("begin", 100.5, "ProcessChunk"),
@@ -120,9 +130,15 @@ def test_chunks_without_a_number_are_not_told_one(run):
     assert run.tasks["ProcessChunk"].describe() == "0 of about 7 chunks"
 
 
+def test_tasks_that_run_with_the_next_one_and_those_before_them_have_its_state(run):
+    assert list(run.states().values()) == ["COMPLETED", "RUNNING", "RUNNING", "PENDING"]
+    assert dashboard_fill.format_graph(run) == '<g class="many running"><text>state-n2</text></g>'
+
+
 def test_a_task_that_has_ended_without_some_chunks_is_amber(run):
     run.add([done("k0"), done("k1", "SKIPPED"), done("k2")])
     run.add([("end", 103.0, "ProcessChunk", "COMPLETED")])
+    assert '<g class="many skipped">' in dashboard_fill.format_graph(run)
     assert f"--dot:{TONES['attention'].fill}" in dashboard_fill.format_tasks(run)
 
 
@@ -132,10 +148,17 @@ def test_a_task_that_has_ended_without_some_chunks_is_amber(run):
 def test_nothing_runs_once_a_run_is_over(run, status, state):
     run.add([done("k0"), again("k1"), ("finish", 104.0, status)])
     assert states_of(run.tasks["ProcessChunk"]) == ["COMPLETED", "PENDING", "PENDING"]
-    assert run.tasks["ProcessChunk"].state == state
+    assert list(run.states().values()) == ["COMPLETED", state, state, "PENDING"]
+    assert f'<g class="many {state.lower()}">' in dashboard_fill.format_graph(run)
     assert f"--dot:{tone_of(state).fill}" in dashboard_fill.format_tasks(run)
     assert run.left_s is None
     assert run.spent_s == 4.0
+
+
+def test_a_run_that_ends_well_leaves_no_node_pending_but_who_stood_by(run):
+    run.add([done("k0"), done("k1"), done("k2"), ("end", 103.0, "ProcessChunk", "COMPLETED")])
+    run.add([("finish", 104.0, "PARTIAL")])
+    assert list(run.states().values()) == ["COMPLETED"] * 3 + ["PENDING"]
 
 
 def test_a_run_whose_driver_has_gone_is_told_so_until_it_comes_back(run):
@@ -178,6 +201,13 @@ def test_throughput_is_what_was_done_of_late(run):
     assert unit == "B/s"
     assert rate["x"] == [1.0, 2.0, 4.0, 10.0]
     assert rate["y"] == pytest.approx([0.0, 20.0, 40 / 3, 0.0])
+
+
+def test_sizes_that_hardly_differ_are_not_drawn(run):
+    assert dashboard_fill.fill_sizes(run)[0] == ""
+    run.add([chunk(number, nbytes=20 * number) for number in range(3, 30)])
+    unit, sizes = dashboard_fill.fill_sizes(run)
+    assert (unit, len(sizes["y"])) == ("B", 30)
 
 
 def test_a_strip_is_as_full_as_the_planned_bytes_are_done(run):
@@ -294,8 +324,9 @@ class Strategy:
 
 
 def observer_with(client, say=print, labels=None):
+    flow = parse_flow("flow F:\n    A -> B[*]")
     started = RunStarted("r", 1.0, "F", ("A", "B"))
-    return DashboardObserver(started, Strategy(client), labels or {}, say)
+    return DashboardObserver(flow, started, Strategy(client), labels or {}, say)
 
 
 def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
@@ -309,8 +340,9 @@ def test_the_end_is_sent_before_the_cluster_is_left_and_not_again():
     observer.close()
     run = LiveRun("r")
     run.add(client.scheduler.batches)
-    assert [batch[0] for batch in client.scheduler.batches] == ["run", "done", "finish"]
+    assert [batch[0] for batch in client.scheduler.batches] == ["drawn", "run", "done", "finish"]
     assert run.status == "COMPLETED"
+    assert run.states() == {"n0": "COMPLETED", "n1": "COMPLETED"}
     assert run.tasks["B"].counts["REUSED"] == 1
 
 
@@ -333,6 +365,9 @@ def test_a_run_of_process_is_shown_by_its_labels_alone():
     run = LiveRun("r")
     run.add(client.scheduler.batches)
     assert run.flow == "clean"
+    assert re.findall('class="name"[^>]*>([^<]*)<', run.svg) == ["clean [*]"]
+    assert {key: node.names for key, node in run.nodes.items()} == {"n1": ("B", "B")}
+    assert run.edges == ()
     shown = dashboard_fill.format_tasks(run)
     assert shown.count("<tr>") == shown.count("</span>clean</th>") == 1
 

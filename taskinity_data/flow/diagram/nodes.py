@@ -33,6 +33,7 @@ class Node:
 
     `width` says how often it runs: ``""`` once, ``"[*]"`` once a chunk, ``"×8"`` eight times.
     `members` are the names of the tasks that it stands for. Texts hold no control characters.
+    `state` is its status, as a class of the drawing: ``completed``, ``failed``, ``skipped``.
     `policy` describes what is done about failures, if the task has options for it.
     """
 
@@ -40,6 +41,7 @@ class Node:
     width: str
     description: str
     members: tuple[str, ...]
+    state: str = ""
     policy: str = ""
 
     @property

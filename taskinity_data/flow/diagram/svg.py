@@ -110,7 +110,8 @@ def _box(box: Box, node: Node, described: list[str]) -> str:
         kind = ' class="policy"' if node.policy and number == len(described) else ""
         lines.append(f'<text{kind} x="{box.middle}" y="{y + 3}">{escape(line)}</text>')
     full = ": ".join(filter(None, [node.label, node.description, node.policy]))
-    group = '<g class="many">' if node.is_fan_out else "<g>"
+    classes = " ".join(filter(None, ["many" if node.is_fan_out else "", node.state]))
+    group = f'<g class="{classes}">' if classes else "<g>"
     return "".join([group, f"<title>{escape(full)}</title>", *rects, *lines, "</g>"])
 
 

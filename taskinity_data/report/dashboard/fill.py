@@ -5,6 +5,7 @@ Text from data, names or errors is always escaped. Widgets are in `page`.
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from taskinity_data.report.run_columns import FailureCount, LiveRun
 
 __all__ = [
-    "MAX_CELLS", "fill_memory", "fill_rate", "fill_strips", "format_failure", "format_head",
-    "format_legend", "format_tasks", "label_of",
+    "MAX_CELLS", "fill_memory", "fill_rate", "fill_sizes", "fill_strips", "format_failure",
+    "format_graph", "format_head", "format_legend", "format_tasks", "label_of",
 ]  # fmt: skip
 
 MAX_CELLS = 400
@@ -34,6 +35,9 @@ MAX_WORKERS = 60
 
 RATE_S = 3.0
 """Over how long the throughput is taken: what ends in between is even enough to be read."""
+
+_MIN_SPREAD = 1.5
+"""How many times as large chunks must become for their sizes to be drawn."""
 
 _STATES = {"LOST": "DRIVER LOST"}
 
@@ -90,6 +94,25 @@ def label_of(run: LiveRun, name: str) -> str:
     return inert_line(run.labels.get(name, name))
 
 
+def format_graph(run: LiveRun) -> str:
+    """Return the flow as SVG, its nodes coloured by their states."""
+    states = {
+        key: _shown(run.task_of(run.nodes[key]), state) for key, state in run.states().items()
+    }
+    # Within what the SVG's maker has put in quotes: texts have none.
+    return re.sub(
+        r'(<g class="(?:many )?)state-(n\d+)',
+        lambda match: match[1] + states[match[2]].lower(),
+        run.svg,
+    )
+
+
+def _shown(task: LiveTask, state: str) -> str:
+    """Return the state of a task, SKIPPED where it has ended without some of its chunks."""
+    is_partial = state == "COMPLETED" and (task.lost or task.counts["FALLBACK"])
+    return "SKIPPED" if is_partial else state
+
+
 def format_tasks(run: LiveRun) -> str:
     """Return a line for each task that has begun: its state, progress, and what it has read."""
     lines = []
@@ -101,8 +124,7 @@ def format_tasks(run: LiveRun) -> str:
         rows = format_count(task.done_rows, "row") if task.done_rows else ""
         amount = format_nbytes(task.done_nbytes) if task.nbytes else ""
         text = " · ".join(filter(None, (task.describe(), rows, amount)))
-        is_partial = task.state == "COMPLETED" and (task.lost or task.counts["FALLBACK"])
-        dot = tone_of("SKIPPED" if is_partial else task.state).fill
+        dot = tone_of(_shown(task, task.state)).fill
         lines.append(
             f'<tr><th><span class="swatch" style="--dot:{dot}"></span>'
             f"{escape(label_of(run, name))}</th><td>{escape(text)}</td></tr>"
@@ -176,6 +198,15 @@ def fill_rate(run: LiveRun) -> tuple[str, dict[str, Any]]:
     rates = np.divide(done - done[before], spent_s, where=spent_s > 0, out=np.zeros(len(at_s)))
     unit, scale = _unit(rates) if run.has_bytes else ("chunks", 1.0)
     return f"{unit}/s", {"x": at_s.tolist(), "y": (rates / scale).tolist()}
+
+
+def fill_sizes(run: LiveRun) -> tuple[str, dict[str, Any]]:
+    """Return the unit of chunks' sizes, and the sizes over time; empty where they hardly differ."""
+    nbytes = np.array([size for _, size in run.sizes])
+    if not len(nbytes) or np.quantile(nbytes, 0.95) < _MIN_SPREAD * np.quantile(nbytes, 0.05):
+        return "", {"x": [], "y": []}
+    unit, scale = _unit(nbytes)
+    return unit, {"x": [at_s for at_s, _ in run.sizes], "y": (nbytes / scale).tolist()}
 
 
 def _unit(nbytes: Any) -> tuple[str, float]:

@@ -6,6 +6,7 @@ This observer of the run's events is in the driver's process; the scheduler's ma
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from taskinity_data.events import Event, RunStarted
+    from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import RunStatus
 
 __all__ = [
@@ -54,6 +56,8 @@ class DashboardObserver(Observer):
 
     Parameters
     ----------
+    flow : Flow
+        Drawn once; the page colours its nodes.
     started : RunStarted
         What has happened before.
     strategy : Strategy
@@ -68,11 +72,13 @@ class DashboardObserver(Observer):
 
     def __init__(
         self,
+        flow: Flow,
         started: RunStarted,
         strategy: Any,
         labels: Mapping[str, str],
         say: Callable[[str], None] = _log.info,
     ) -> None:
+        self._flow, self._labels = flow, labels
         self._say = say
         self._missing = ""
         self._has_left = False
@@ -200,7 +206,30 @@ class DashboardObserver(Observer):
             lines = str(error).strip().splitlines()
             self._missing = f"{type(error).__name__}: {lines[-1]}" if lines else repr(error)
             return False
+        drawn = _draw(self._flow, self._labels)
+        with self._lock:
+            self._batch.insert(0, ("drawn", 0.0, *drawn))
         return True
+
+
+def _draw(
+    flow: Flow, labels: Mapping[str, str]
+) -> tuple[str, dict[str, tuple[bool, bool, tuple[str, ...]]], tuple[tuple[str, str], ...]]:
+    """Return `flow` as SVG with a class for each node, the fields of each `LiveNode`, and the edges
+    between nodes.
+    """
+    from taskinity_data.flow.diagram.nodes import picture_of
+    from taskinity_data.flow.diagram.svg import draw_svg
+
+    picture = picture_of(flow)
+    names = {key: (node.name, *node.members) for key, node in picture.nodes.items()}
+    picture = picture.with_labels(labels) if labels else picture
+    nodes = {key: replace(node, state=f"state-{key}") for key, node in picture.nodes.items()}
+    live = {
+        key: (node.is_fan_out, names[key][0] in flow.fallbacks, names[key])
+        for key, node in nodes.items()
+    }
+    return draw_svg(replace(picture, nodes=nodes)), live, picture.edges
 
 
 def _locate(event: ChunkSubmitted | ChunkFinished) -> str:

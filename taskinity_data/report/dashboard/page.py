@@ -18,8 +18,10 @@ from taskinity_data.report.dashboard.fill import (
     MAX_WORKERS,
     fill_memory,
     fill_rate,
+    fill_sizes,
     fill_strips,
     format_failure,
+    format_graph,
     format_head,
     format_legend,
     format_tasks,
@@ -120,28 +122,35 @@ class _View:
         self._head.stylesheets = [_RULES, ".bk-clearfix { width: 100%; }"]
         self._legend = _text(**wide)
         scrolled = {"max-height": "520px", "overflow": "auto"}
-        self._tasks = _text(styles=scrolled, margin=(16, 5), **wide)
+        self._graph = _text(styles={"max-width": "100%", **scrolled})
+        self._tasks = _text(styles={"flex": "1 1 320px", "min-width": "0", **scrolled})
         self._failures = column(**wide)
         names = ("task", "left", "right", "color", "alpha", "where", "text")
         self._cells = ColumnDataSource({name: [] for name in names})
         self._rate = ColumnDataSource({"x": [], "y": []})
+        self._size = ColumnDataSource({"x": [], "y": []})
         self._memory = ColumnDataSource({"worker": [], "used": [], "limit": [], "text": []})
         self._strips = _draw_strips(self._cells)
         self._workers = _draw_memory(self._memory)
         self._done = _draw("Throughput")
         self._done.line("x", "y", source=self._rate, line_width=2, color=tone_of("RUNNING").fill)
-        self._done.xaxis.axis_label = "seconds since the start"
-        self._done.y_range.start = 0
-        for plot in (self._done, self._workers):
+        self._sizes = _draw("Size of chunks when handed out")
+        self._sizes.step(
+            "x", "y", source=self._size, mode="after", line_width=2, color=tone_of("RUNNING").fill
+        )
+        for plot in (self._done, self._sizes):
+            plot.xaxis.axis_label = "seconds since the start"
+            plot.y_range.start = 0
+        for plot in (self._done, self._sizes, self._workers):
             plot.styles = {"flex": "1 1 280px"}
-        self.plots = [self._strips, self._done, self._workers]
+        self.plots = [self._strips, self._done, self._sizes, self._workers]
         self.root = column(
             self._head,
             self._strips,
             self._legend,
             self._failures,
-            self._tasks,
-            row(self._done, self._workers, styles=_WRAP, **wide),
+            row(self._graph, self._tasks, styles=_WRAP, margin=(16, 0), **wide),
+            row(self._done, self._sizes, self._workers, styles=_WRAP, **wide),
             **wide,
         )
 
@@ -156,11 +165,15 @@ class _View:
         if self._drawn == (run, run.version):
             return
         self._drawn = run, run.version
+        self._graph.text = format_graph(run)
         self._tasks.text = format_tasks(run)
         self._show_failures(run)
         self._show_chunks(run)
         unit, self._rate.data = fill_rate(run)
         self._done.title.text = f"Throughput ({unit})"
+        unit, self._size.data = fill_sizes(run)
+        self._sizes.title.text = f"Size of chunks when handed out ({unit})"
+        self._sizes.visible = bool(unit)
         self._done.visible = bool(run.fan_outs)
 
     def _show_chunks(self, run: LiveRun) -> None:

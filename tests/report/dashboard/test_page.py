@@ -31,6 +31,21 @@ TEXT = """(() => {
 })()"""
 
 
+NODES = """(() => {
+  const found = [];
+  const walk = node => {
+    if (node.shadowRoot) walk(node.shadowRoot);
+    for (const child of node.children || []) {
+      if (child.classList && child.classList.contains("name"))
+        found.push([child.textContent, child.parentElement.getAttribute("class")]);
+      walk(child);
+    }
+  };
+  walk(document.body);
+  return found;
+})()"""
+
+
 @pytest.fixture(scope="module")
 def client():
     with (
@@ -105,6 +120,8 @@ def test_the_page_follows_a_run(browser, client):
         assert "Done\n" in text
         assert "40 %" in text
         assert "1 failed" in text
+        wanted = {"Items": "completed", "Each [*]": "many running", "All": "pending"}
+        assert states_until(page, wanted) == wanted
         assert "\t4 of " in text
         assert "of 10 chunks, 1 failed or skipped" in text
         assert "ValueError: <b>bad</b> luck" in text
@@ -112,6 +129,8 @@ def test_the_page_follows_a_run(browser, client):
         GATE.set()
         thread.join()
     text = read_until(page, ("Ten", "PARTIAL"), "10 of 10", "100 %")
+    wanted = {"Items": "completed", "Each [*]": "many skipped", "All": "completed"}
+    assert states_until(page, wanted) == wanted
     assert "10 of 10 chunks, 1 failed or skipped" in text
     assert ran[0].status == "PARTIAL"
     errors = [said for said in page.messages if '"type": "error"' in said or "Uncaught" in said]
@@ -181,6 +200,15 @@ def test_the_parts_of_a_bisected_chunk_are_all_counted(browser, client):
     text = read_until(browser.open(address(client)), ("refuse", "PARTIAL"))
     ended, total = re.search(r"(\d+) of (\d+) chunks, 1 failed or skipped", text).groups()
     assert ended == total == str(len(run.plan))
+
+
+def states_until(page, wanted, seconds=60):
+    """The class of each node of the drawn flow, by what is written in it; once it is `wanted`."""
+    end = time.monotonic() + seconds
+    while True:
+        found = dict(page.evaluate(NODES))
+        if found == wanted or time.monotonic() > end:
+            return found
 
 
 def fetch(client):
