@@ -195,6 +195,17 @@ def test_objects_of_one_content_in_a_store_are_two(ground):
     assert numbers() == every(1, 1)
 
 
+def test_members_of_an_archive_are_inputs_of_their_own(ground):
+    put("1")
+    put("2")
+    shutil.make_archive("both", "zip", "in")
+    append("zip://1.csv::both.zip", only_new=True)
+    append("zip://1.csv::both.zip", only_new=True)
+    assert numbers() == every(1)
+    append("zip://*.csv::both.zip", only_new=True)
+    assert numbers() == every(1, 2)
+
+
 def test_all_parts_lie_beside_each_other(ground):
     for night in range(1, 13):
         put(str(night))

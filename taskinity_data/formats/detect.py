@@ -110,7 +110,7 @@ def detect_conversions(
     conversions: list[Conversion | None] = []
     for file, both in zip(files, ends, strict=True):
         head = both[0] if both else b""
-        codec = find_codec(file.path, head, method)
+        codec = "zip" if file.member else find_codec(file.path, head, method)
         if codec is not None:
             inner = _name_format(file, format_)
             if inner is not None and not FORMATS[inner].is_text:
@@ -210,7 +210,7 @@ def _name_format(file: SourceFile, format_: str | None) -> str | None:
 
 def _suffix(file: SourceFile) -> str:
     """Return the suffix that shows the format, in lower case."""
-    path = file.path.partition("?hidden=")[0]
+    path = file.member or file.path.partition("?hidden=")[0]
     inner = inner_name(path) if file.unpacked is None else file.unpacked.inner
     return os.path.splitext(inner)[1].lower()  # noqa: PTH122 - a path object takes 20 times as long
 

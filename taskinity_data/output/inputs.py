@@ -37,11 +37,14 @@ def describe_input(file: SourceFile, left_out: int = 0) -> dict[str, Any]:
 def _fingerprint(file: SourceFile) -> dict[str, Any]:
     print_ = file.fingerprint
     entry: dict[str, Any] = {"nbytes": print_.nbytes, "mtime_ns": print_.mtime_ns}
-    return entry | ({"tag": print_.tag} if print_.tag else {"inode": print_.inode})
+    entry |= {"tag": print_.tag} if print_.tag else {"inode": print_.inode}
+    # The members of an archive share its fingerprint.
+    return entry | ({"member": file.member} if file.member else {})
 
 
 def _real_path(file: SourceFile) -> str:
-    return os.path.realpath(file.path) if file.store is None else file.path
+    is_local = file.store is None and not file.member
+    return os.path.realpath(file.path) if is_local else file.path
 
 
 class _Key(NamedTuple):
@@ -50,11 +53,12 @@ class _Key(NamedTuple):
     nbytes: int
     mtime_ns: int
     tag: str
+    member: str
     inode: int | None
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> _Key:
-        rest = entry.get("tag", ""), entry.get("inode")
+        rest = entry.get("tag", ""), entry.get("member", ""), entry.get("inode")
         return cls(entry["nbytes"], entry["mtime_ns"], *rest)
 
     @property

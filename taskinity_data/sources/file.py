@@ -46,7 +46,8 @@ class SourceFile:
     `path` is absolute, or a URL without its secrets; `hive` the (key, value) pairs of its
     directories, as texts. Where it lies in a `store`, `name` is what that calls it, secrets and
     all. Of a compressed file the fingerprint is its own, and `unpacked` is where its text lies:
-    `nbytes` and all places count bytes of that. `failure` is why it can't be opened.
+    `nbytes` and all places count bytes of that. Of a `member` of a zip archive, fingerprint and
+    `name` are those of the archive. `failure` is why it can't be opened.
     """
 
     path: str
@@ -55,6 +56,7 @@ class SourceFile:
     store: Store | None = None
     name: str = field(default="", repr=False)
     unpacked: Unpacked | None = None
+    member: str = ""
     failure: PlanError | ReadError | None = field(default=None, compare=False)
 
     @property
@@ -62,10 +64,15 @@ class SourceFile:
         """Bytes of it; of a compressed file those of its text."""
         return self.fingerprint.nbytes if self.unpacked is None else self.unpacked.nbytes
 
+    @property
+    def stored_path(self) -> str:
+        """The path at which its bytes lie: of a member, that of the archive."""
+        return self.path.removeprefix(f"zip://{self.member}::") if self.member else self.path
+
     def check(self, start: int) -> None:
         """Raise `SourceChanged` where it is no longer the file that was planned."""
         if self.store is None:
-            self.fingerprint.check(self.path, start)
+            self.fingerprint.check(self.stored_path, start)
         else:
             self.store.check(self.name, self.path, self.fingerprint, start)
 
@@ -146,7 +153,7 @@ GAP_NBYTES = 64 << 10
 def open_raw(file: SourceFile | str, window_nbytes: int = HEAD_NBYTES) -> BinaryIO:
     """Open a file, or a path of this machine; of a store, `window_nbytes` are read ahead."""
     if isinstance(file, str) or file.store is None:
-        return open(str(file), "rb")
+        return open(file if isinstance(file, str) else file.stored_path, "rb")
     return cast("BinaryIO", io.BufferedReader(StoreFile(file, window_nbytes), 1 << 13))
 
 

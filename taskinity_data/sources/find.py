@@ -38,11 +38,12 @@ def find_files(
     source : str, os.PathLike, or a list of them
         A file; a directory (read recursively, names that begin with ``_`` or ``.`` left out, in
         the order of the paths' characters); a glob (sorted by name; ``**`` is any depth); a list
-        of these in the order given; a URL (``file://`` is a local path) of any of them. What a
-        list names twice is read twice, as given; a file that one directory or glob holds under two
-        names, by a link, is refused. Of several files behind a directory or glob those of 0 bytes
-        are left out with a warning, unless all are. Directories named ``key=value`` below a
-        directory, or from the first wildcard of a glob on, are hive keys.
+        of these in the order given; a URL (``file://`` is a local path) of any of them;
+        ``zip://MEMBER::ARCHIVE`` with a member's name or a glob of them. What a list names twice
+        is read twice, as given; a file that one directory or glob holds under two names, by a
+        link, is refused. Of several files behind a directory or glob those of 0 bytes are left out
+        with a warning, unless all are. Directories named
+        ``key=value`` below a directory, or from the first wildcard of a glob on, are hive keys.
     storage_options : mapping or None
         For the stores of all URLs: see `open_store`.
 
@@ -110,7 +111,8 @@ def _refuse_second_names(files: list[SourceFile]) -> list[SourceFile]:
     """
     prints: dict[Fingerprint, list[SourceFile]] = {}
     for file in files:
-        if file.failure is None and file.store is None:
+        # Members of an archive share its fingerprint.
+        if file.failure is None and file.store is None and not file.member:
             prints.setdefault(file.fingerprint, []).append(file)
     for alike in prints.values():
         first_of: dict[tuple[int, int], SourceFile] = {}
@@ -137,6 +139,10 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
     text = os.fsdecode(item)
     if not text:
         raise PlanError("source: the path is empty; name a file, directory or glob")
+    if text.lower().startswith("zip://"):
+        from taskinity_data.sources.compression.zip import find_members
+
+        return find_members(text, lambda outer: _find_one(outer, options))
     if _URL.match(text):
         local = _local_path(text)
         if local is None:

@@ -43,7 +43,7 @@ def local_path(file: SourceFile) -> str | None:
     file is decompressed again, once in this process, and copies made from now on refer to that.
     """
     if file.unpacked is None:
-        return file.path if file.store is None else None
+        return file.stored_path if file.store is None else None
     with suppress(OSError):
         if os.stat(file.unpacked.path).st_size == file.unpacked.nbytes:
             return file.unpacked.path

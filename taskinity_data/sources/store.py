@@ -223,8 +223,9 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
     protocol = url.partition("://")[0].lower()
     if URL_CHAIN.search(url) or protocol in _ARCHIVES:
         raise PlanError(
-            f"{shown}: members of archives and chains of protocols are not read, since their bytes "
-            "can't be read by ranges; unpack or copy the file first and give its own path"
+            f"{shown}: members of archives (but of zip://MEMBER::ARCHIVE) and chains of protocols "
+            "are not read, since their bytes can't be read by ranges; unpack or copy the file "
+            "first and give its own path"
         )
     import fsspec
     from fsspec.core import strip_protocol, url_to_fs

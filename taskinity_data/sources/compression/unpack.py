@@ -214,10 +214,12 @@ def _fill(writer: _TextWriter, file: SourceFile, conversion: Conversion) -> str:
         return name
     with open_raw(file, WINDOW_NBYTES) as opened:
         archive, members = open_archive(opened, file.path)
-        member = pick_member(members, file.path)
+        member = pick_member(members, file.path, file.member)
         with archive:
             writer.expect(member.file_size)
             writer.write(_convert(decode_member(archive, member), conversion))
+    if file.member:
+        return file.member
     has_format = "." in Path(name).name and name != file.path
     return name if has_format else inner_name(member.filename)
 

@@ -1,21 +1,28 @@
-"""The one member of a zip archive, as a stream."""
+"""Members of zip archives: which ones a URL means, and each as a stream."""
 
 from __future__ import annotations
 
 import lzma
+import re
 import shlex
 import zipfile
 import zlib
+from dataclasses import replace
+from glob import has_magic
 from typing import TYPE_CHECKING, BinaryIO
 
-from taskinity_data.errors import PlanError
+from taskinity_data.errors import PlanError, ReadError, SourceNotFound
 from taskinity_data.sources.codecs import BadStream
 from taskinity_data.sources.compression.decompress import OUT_NBYTES
+from taskinity_data.sources.file import open_raw
+from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["decode_member", "open_archive", "pick_member"]
+    from taskinity_data.sources.file import SourceFile
+
+__all__ = ["decode_member", "find_members", "open_archive", "pick_member"]
 
 _SHOWN = 10
 _ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
@@ -46,22 +53,18 @@ def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, list[zipfi
     return archive, members
 
 
-def pick_member(members: Sequence[zipfile.ZipInfo], path: str) -> zipfile.ZipInfo:
-    """Return the only member.
+def pick_member(members: Sequence[zipfile.ZipInfo], path: str, name: str) -> zipfile.ZipInfo:
+    """Return the member called `name`; the only one if that is empty.
 
     Raises
     ------
     PlanError
         There are several, or it is encrypted.
     """
-    if len(members) != 1:
-        names = ", ".join(repr(info.filename) for info in members[:_SHOWN])
-        more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
-        raise PlanError(
-            f"{path}: the archive holds {len(members)} files ({names}{more}); unpack them first: "
-            f"unzip {shlex.quote(path)} -d NEW"
-        )
-    (match,) = members
+    matches = [member for member in members if member.filename == name] if name else list(members)
+    if len(matches) != 1:
+        raise PlanError(f"{path}: {_tell(members, path)}")
+    (match,) = matches
     if match.flag_bits & 1:
         raise PlanError(
             f"{path}: its member {match.filename!r} is encrypted, which is not read; unpack it "
@@ -88,3 +91,78 @@ def decode_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator
             f"its member gives {done:,} bytes, but {member.file_size:,} are declared",
             member.header_offset,
         )
+
+
+def _tell(members: Sequence[zipfile.ZipInfo], path: str) -> str:
+    names = ", ".join(repr(info.filename) for info in members[:_SHOWN])
+    more = f" and {len(members) - _SHOWN} more" if len(members) > _SHOWN else ""
+    return (
+        f"the archive holds {len(members)} files ({names}{more}); say which are meant: "
+        f'"zip://{members[0].filename}::{path}", or "zip://*::{path}" for all of its top'
+    )
+
+
+ZIP = "zip://"
+
+
+def find_members(url: str, find: Callable[[str], list[SourceFile]]) -> list[SourceFile]:
+    """Return the members that `url` names, each as a file whose text is yet to be decompressed.
+
+    Parameters
+    ----------
+    url : str
+        ``zip://MEMBER::ARCHIVE``: the name of a member, a glob of names, or nothing for all; and a
+        path or URL of one archive or several.
+    find : callable
+        Gives the files that a path or URL means.
+
+    Raises
+    ------
+    SourceNotFound
+        No member has that name.
+    PlanError, ReadError
+        The URL names no archive; an archive can't be read.
+    """
+    pattern, chained, outer = url[len(ZIP) :].partition("::")
+    if not chained or not outer:
+        raise PlanError(f"{url}: names no archive; write {ZIP}MEMBER::PATH")
+    return [file for archive in find(outer) for file in _pick(archive, pattern.lstrip("/"))]
+
+
+def _pick(archive: SourceFile, pattern: str) -> list[SourceFile]:
+    if archive.member:
+        raise PlanError(f"{archive}: an archive within another is not read; unpack the outer one")
+    try:
+        with open_raw(archive) as opened:
+            names = [info.filename for info in open_archive(opened, archive.path)[1]]
+    except BadStream as error:
+        raise ReadError(
+            f"{archive}: {error.why}; copy or write it again", path=archive.path, start=error.offset
+        ) from None
+    except OSError as error:
+        raise PlanError(f"{archive}: can't be read: {error.strerror}") from error
+    if pattern in names:
+        chosen = [pattern]
+    elif has_magic(pattern) or not pattern:
+        chosen = _match(names, pattern or "**")
+    else:
+        chosen = []
+    if not chosen:
+        raise SourceNotFound(
+            f"{archive}: the archive holds no member {pattern!r}.{suggest(pattern, names)}"
+        )
+    twice = next((name for name in chosen if names.count(name) > 1), None)
+    if twice is not None:
+        raise PlanError(f"{archive}: the archive holds {twice!r} twice; write it again")
+    return [replace(archive, path=f"{ZIP}{name}::{archive.path}", member=name) for name in chosen]
+
+
+def _match(names: Sequence[str], pattern: str) -> list[str]:
+    """Return those of `names` that the glob `pattern` matches, sorted."""
+    from fsspec.utils import glob_translate
+
+    try:
+        glob = re.compile(glob_translate(pattern))
+    except ValueError as error:
+        raise PlanError(f"{ZIP}{pattern}: {error}") from error
+    return sorted(name for name in names if glob.match(name))

@@ -388,6 +388,95 @@ def test_hive_keys_come_with_compressed_files(tmp_path):
     assert list(read_all(tmp_path).year) == [2012, 2013]
 
 
+# ------------------------------------------------------------------ members of archives
+
+
+@pytest.fixture
+def archive(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        made.mkdir("in")
+        for place, name in enumerate(["b.csv", "a.csv", "in/c.csv", "in/deep/d.csv", "e.jsonl"]):
+            text = b'{"a": 4}\n' if name == "e.jsonl" else b"a\n%d\n" % place
+            made.writestr(name, text)
+        made.writestr("f[1].csv", b"a\n5\n")
+        made.writestr("g.parquet", b"PAR1....PAR1")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("member", "rows"),
+    [
+        ("b.csv", [0]),
+        ("/in/c.csv", [2]),
+        ("[ab].csv", [1, 0]),
+        ("[!a].csv", [0]),
+        ("?.csv", [1, 0]),
+        ("in/*.csv", [2]),
+        ("in/**", [2, 3]),
+        ("**/*.csv", [1, 0, 5, 2, 3]),
+        ("e.jsonl", [4]),
+        ("f[1].csv", [5]),
+    ],
+)
+def test_members_are_named_or_matched(archive, member, rows):
+    dataset = open_dataset(f"zip://{member}::{archive}")
+    assert list(read_all(dataset).a) == rows
+    assert dataset.files[0].startswith("zip://")
+    assert dataset.files[0].endswith(f"::{archive}")
+
+
+def test_a_member_changes_with_its_archive_and_travels(archive):
+    plan = open_dataset(f"zip://b.csv::{archive}").plan()
+    with fsspec.open(f"zip://b.csv::{archive}") as opened:
+        assert_same(plan[0].read(), pd.read_csv(opened))
+    packed = pickle.dumps(plan[0])
+    key = plan[0].key
+    assert open_dataset(f"zip://a.csv::{archive}").plan()[0].key != key
+    del plan
+    chunk = pickle.loads(packed)
+    assert (chunk.key, list(chunk.read().a)) == (key, [0])
+    os.utime(archive, ns=(1, 1))
+    with pytest.raises(SourceChanged, match="plan again"):
+        chunk.read()
+
+
+def test_archives_lie_in_stores_too(archive):
+    fsspec.filesystem("memory").pipe("/zips/a.zip", archive.read_bytes())
+    dataset = open_dataset("zip://[ab].csv::memory://zips/*.zip")
+    assert list(read_all(dataset).a) == [1, 0]
+    assert dataset.files[0] == "zip://a.csv::memory://zips/a.zip"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("zip://B.csv::{}", "no member 'B.csv'. Did you mean"),
+        ("zip://*.tsv::{}", "no member"),
+        ("zip://g.parquet::{}", "Parquet within zip"),
+        ("zip://a::zip://b.csv::{}", "within another"),
+        ("zip://b.csv", "names no archive"),
+        ("zip://a::{}.none", "no such file"),
+    ],
+)
+def test_members_that_can_not_be_read_are_refused(archive, source, says):
+    with pytest.raises(PlanError, match=says):
+        open_dataset(source.format(archive))
+
+
+def test_a_member_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("a.csv", b"a\n1\n")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            made.writestr("a.csv", b"a\n2\n")
+    with pytest.raises(PlanError, match="twice"):
+        open_dataset(f"zip://a.csv::{path}")
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ReadError, match="not a whole archive"):
+        open_dataset(f"zip://a.csv::{path}")
+
+
 # ------------------------------------------------------------------ identity and places
 
 
