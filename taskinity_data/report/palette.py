@@ -51,7 +51,7 @@ STATES = {
 }
 """The tone of each state of a run, a task or a chunk."""
 
-SERIES = {"read": "#4f6bd0", "function": "#1b9aab", "partial": "#b0568c"}
+SERIES = {"read": "#4f6bd0", "function": "#1b9aab", "partial": "#b0568c", "rest": "#8792a2"}
 """The colours of the parts of a chunk's time, none of them that of a state."""
 
 _PAGE = {"page": "#fff", "ink": "#1b2430", "soft": "#56606e", "line": "#d9dfe7", "box": "#f5f7fa",

@@ -1,4 +1,4 @@
-"""Draw a chart of any width: activities over time.
+"""Draw charts of any width: activities over time, bars, steps.
 
 Marks are SVG that stretches with the page; ticks and titles are texts beside it, which keep their
 size. Colours are classes of the page's style, and each chart has a description in words.
@@ -18,11 +18,11 @@ from taskinity_data.wording import format_count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Axis", "Span", "spans", "time_axis"]
+__all__ = ["Axis", "Bar", "Span", "bars", "bytes_axis", "count_axis", "lines", "spans", "time_axis"]
 
 _WIDTH, _LANE = 1_000, 20
 # A mark with its title takes about 150 bytes, one without 20: these many keep a chart below 500 kB.
-_MAX_TITLES, _MAX_LANES = 600, 48
+_MAX_TITLES, _MAX_LANES, _MAX_BARS = 600, 48, 240
 
 
 class Axis(NamedTuple):
@@ -51,11 +51,39 @@ class Span(NamedTuple):
     title: str
 
 
+class Bar(NamedTuple):
+    """One bar, of parts from the bottom up by the class of their colour."""
+
+    parts: tuple[tuple[str, float], ...]
+    title: str
+
+    @property
+    def height(self) -> float:
+        """All parts together."""
+        return sum(part for _, part in self.parts)
+
+
 def time_axis(title: str, top_s: float) -> Axis:
     """Return an axis of times up to `top_s`, in the unit that keeps numbers short."""
     units = ((7_200, "h", 3_600), (120, "min", 60), (1, "s", 1))
     unit, scale = next(((unit, size) for low, unit, size in units if top_s >= low), ("ms", 1e-3))
     return Axis(f"{title} ({unit})", max(top_s, 1e-9), scale)
+
+
+def bytes_axis(title: str, top: float) -> Axis:
+    """Return an axis of bytes, in powers of 1000."""
+    return _scaled(title, top, (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)), "B")
+
+
+def count_axis(title: str, top: float) -> Axis:
+    """Return an axis of numbers, in thousands or millions if they are large."""
+    return _scaled(title, top, (("millions", 1e7), ("thousands", 1e4)), "")
+
+
+def _scaled(title: str, top: float, units: Sequence[tuple[str, float]], smallest: str) -> Axis:
+    unit, size = next(((unit, size) for unit, size in units if top >= size), (smallest, 1.0))
+    scale = {"millions": 1e6, "thousands": 1e3}.get(unit, size)
+    return Axis(f"{title} ({unit})" if unit else title, max(top, 1e-9), scale)
 
 
 def spans(drawn: Sequence[Span], x: Axis, title: str, words: str) -> str:
@@ -120,29 +148,91 @@ def _joined(lane: Sequence[Span], gap_s: float) -> list[Span]:
     return joined
 
 
+def bars(drawn: Sequence[Bar], x: Axis, y: str, title: str, words: str, *, unit: str) -> str:
+    """Draw a bar for each, from left to right; of very many one for neighbours, with their mean.
+
+    A line marks the highest of these neighbours. Where a few of them are many times as high as
+    the others, the axis ends before them. `y` and `unit` (``"time"``, ``"bytes"``) make the axis.
+    """
+    height = 160
+    wide = math.ceil(len(drawn) / _MAX_BARS) or 1
+    groups = [drawn[at : at + wide] for at in range(0, len(drawn), wide)]
+    means = [sum(bar.height for bar in group) / len(group) for group in groups]
+    highest = [max(group, key=lambda bar: bar.height) for group in groups]
+    top = max(bar.height for bar in highest)
+    usual = sorted(bar.height for bar in highest)[int(0.97 * (len(groups) - 1))]
+    if wide > 1 and top > 2 * max(usual, *means):
+        top = max(usual, *means) * 1.1
+        over = sum(bar.height > top for bar in highest)
+        words += f" {format_count(over, 'line')} cut off at the upper edge."
+    axis = (time_axis if unit == "time" else bytes_axis)(y, top)
+    step = _WIDTH / len(groups)
+    marks = []
+    for number, group in enumerate(groups):
+        left, at = number * step, float(height)
+        rects, width = [], max(step - min(1.0, step / 5), 0.3)
+        for part, (kind, _) in enumerate(group[0].parts):
+            high = sum(bar.parts[part][1] for bar in group) / len(group) / axis.top * height
+            at -= high
+            if high >= 0.05:
+                rects.append(
+                    f'<rect class="{kind}" x="{left:.1f}" y="{at:.1f}" width="{width:.1f}" '
+                    f'height="{high:.1f}"/>'
+                )
+        text = highest[number].title
+        if wide > 1:
+            first = number * wide
+            text = f"{first:,} to {first + len(group) - 1:,}; the highest: {text}"
+            peak = max(height - highest[number].height / axis.top * height, 0)
+            rects.append(f'<path class="most" d="M{left + step / 2:.1f} {peak:.1f}V{at:.1f}"/>')
+        marks.append(f"<g>{''.join(rects)}<title>{_text(text)}</title></g>")
+    if wide > 1:
+        words += f" A bar is the mean of {wide} neighbours, the line above it the highest of them."
+    return _frame("".join(marks), height, x, axis, title, words)
+
+
+def lines(points: Sequence[tuple[float, float]], x: Axis, y: Axis, title: str, words: str) -> str:
+    """Draw steps of the points (x, y), which hold until the next."""
+    height = 140
+    path = []
+    for at, (right, up) in enumerate(points):
+        left, high = min(right / x.top, 1.0) * _WIDTH, height - up / y.top * height
+        path.append(f"M{left:.1f} {high:.1f}" if at == 0 else f"H{left:.1f}V{high:.1f}")
+    drawn = "".join([*path, f"H{_WIDTH}"])
+    first = min(points[0][0] / x.top, 1.0) * _WIDTH
+    area = f'<path class="area" d="{drawn}V{height}H{first:.1f}z"/>'
+    return _frame(f'{area}<path class="series" d="{drawn}"/>', height, x, y, title, words)
+
+
 def _frame(
-    marks: str, height: int, x: Axis, lanes: Sequence[tuple[str, str]], title: str, words: str
+    marks: str, height: int, x: Axis, y: Axis | Sequence[tuple[str, str]], title: str, words: str
 ) -> str:
-    """Return marks as SVG above the axis `x`, beside the short names of lanes, and the whole."""
+    """Return marks as SVG between the axes; `y` is an axis, or the short and whole lane names."""
     ticks = x.ticks(6)
-    grid = "".join(f"M{at * _WIDTH:.1f} 0V{height}" for at, _ in ticks)
-    names = "".join(
-        f'<span style="top:{(row + 0.5) * _LANE}px" title="{_text(name)}">{_text(short)}</span>'
-        for row, (short, name) in enumerate(lanes)
-    )
-    longest = max((len(short) for short, _ in lanes), default=0)
-    times = "".join(
+    grid = [f"M{at * _WIDTH:.1f} 0V{height}" for at, _ in ticks]
+    if isinstance(y, Axis):
+        heights = [(height - at * height, text) for at, text in y.ticks(4)]
+        grid += [f"M0 {at:.1f}H{_WIDTH}" for at, _ in heights]
+        y_texts = [f'<span style="top:{at:.1f}px">{_text(text)}</span>' for at, text in heights]
+        y_title, longest = y.title, max(len(text) for _, text in heights)
+    else:
+        y_texts = [
+            f'<span style="top:{(row + 0.5) * _LANE}px" title="{_text(name)}">{_text(short)}</span>'
+            for row, (short, name) in enumerate(y)
+        ]
+        y_title, longest = "worker", max((len(short) for short, _ in y), default=0)
+    x_texts = [
         f'<span class="{"end" if at > 0.97 else ""}" style="left:{at * 100:.2f}%">{text}</span>'
         for at, text in ticks
-    )
+    ]
     return (
         f'<figure class="chart" style="--wide:{longest}ch;--high:{height}px">'
-        '<div class="y-title" aria-hidden="true">worker</div>'
-        f'<div class="y-ticks" aria-hidden="true">{names}</div>'
+        f'<div class="y-title" aria-hidden="true">{_text(y_title)}</div>'
+        f'<div class="y-ticks" aria-hidden="true">{"".join(y_texts)}</div>'
         f'<svg role="img" aria-label="{_text(title)}. {_text(words)}" '
         f'viewBox="0 0 {_WIDTH} {height}" preserveAspectRatio="none">'
-        f'<path class="grid" d="{grid}"/>{marks}</svg>'
-        f'<div class="x-ticks" aria-hidden="true">{times}</div>'
+        f'<path class="grid" d="{"".join(grid)}"/>{marks}</svg>'
+        f'<div class="x-ticks" aria-hidden="true">{"".join(x_texts)}</div>'
         f'<div class="x-title" aria-hidden="true">{_text(x.title)}</div>'
         f'<figcaption class="words">{_text(words)}</figcaption></figure>'
     )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reported", "Section", "find_sections"]
 
-_MAX_SLOW, _MAX_VALUES = 20, 8
+_MAX_SLOW, _MAX_SIZES, _MAX_VALUES = 20, 20, 8
 _MAX_TEXT, _MAX_ANSWER = 100_000, 20_000
 _MIN_S = 5e-4
 """What is shown as 0 ms is not shown."""
@@ -107,7 +107,7 @@ def _flow(report: Reported) -> dict[str, Any]:
     flow, labels = report.run.flow, report.run.labels
     return {
         "description": flow.description or "",
-        "picture": run_charts.flow_picture(flow, labels),
+        "picture": run_charts.flow_picture(flow, report.ended, labels),
         # Nobody wrote that of `process`.
         "flow_text": "" if labels else printable(flow.to_text(), _MAX_TEXT),
     }
@@ -125,7 +125,7 @@ def _all_times(report: Reported) -> dict[str, Any]:
         "total": format_seconds(run.timings["total"]),
         "work": _parts(run.timings, WORKER_TIMES | {"single": "tasks that run once"}),
         "workers": format_count(run.workers, "worker"),
-        "spread": run_charts.describe_times(report.attempts),
+        "chart": run_charts.times_chart(report.attempts),
         "slow": slowest(report.attempts),
     }
 
@@ -144,6 +144,26 @@ def _parts(
         for name, spent in parts.items()
         if spent >= _MIN_S
     ]
+
+
+def _throughput(report: Reported) -> dict[str, Any] | None:
+    chart = run_charts.throughput_chart(report.attempts)
+    return {"chart": chart} if chart else None
+
+
+def _sizes(report: Reported) -> dict[str, Any] | None:
+    charts, run = [], report.run
+    for name, plan in run.plans.items():
+        changes = [(first, reason) for first, _, reason in run.sizes.get(name, ())]
+        # Of one size there is nothing to see.
+        if not len(plan) or len(changes) < 2:
+            continue
+        left_out = max(len(changes) - _MAX_SIZES, 0)
+        if left_out:
+            changes = [changes[0], *changes[left_out + 1 :]]
+        label = run.labels.get(name, name)
+        charts.append((label, run_charts.sizes_chart(label, plan), changes, left_out))
+    return {"sizes": charts} if charts else None
 
 
 def _inputs(report: Reported) -> dict[str, Any]:
@@ -221,6 +241,8 @@ SECTIONS: tuple[tuple[str, str, Callable[[Reported], dict[str, Any] | None]], ..
     ("flow", "Flow", _flow),
     ("workers", "Workers over time", _workers),
     ("times", "Times", _all_times),
+    ("throughput", "Throughput", _throughput),
+    ("sizes", "Sizes of the chunks", _sizes),
     ("ledger", "Ledger", _ledger),
     ("inputs", "Inputs and environment", _inputs),
 )

@@ -4,7 +4,17 @@ import re
 
 import pytest
 
-from taskinity_data.report.html.charts import Span, spans, time_axis
+from taskinity_data.report.html.charts import (
+    Axis,
+    Bar,
+    Span,
+    bars,
+    bytes_axis,
+    count_axis,
+    lines,
+    spans,
+    time_axis,
+)
 
 TIME = time_axis("time", 10)
 
@@ -17,6 +27,11 @@ def marks(drawn, kind):
 def ticks(drawn, side):
     (found,) = re.findall(rf'<div class="{side}-ticks"[^>]*>(.*?)</div>', drawn)
     return re.findall(r">([^<]+)</span>", found)
+
+
+def draw(heights, kind="time"):
+    found = [Bar((("size", height),), f"n{at}") for at, height in enumerate(heights)]
+    return bars(found, Axis("chunk", len(found)), "one", "T", "W.", unit=kind)
 
 
 def test_a_span_lies_where_its_times_say_a_little_apart_from_the_next():
@@ -53,6 +68,30 @@ def test_lanes_beyond_the_most_are_counted():
     assert "12 more lanes not shown" in drawn
 
 
+def test_a_bar_is_as_high_as_its_parts():
+    found = [Bar((("read", 1.0), ("rest", 3.0)), "a")]
+    drawn = bars(found, Axis("chunk", 1), "time", "T", "W.", unit="time")
+    heights = dict(re.findall(r'<rect class="(\w+)"[^>]*height="([\d.]+)"', drawn))
+    assert heights == {"read": "40.0", "rest": "120.0"}
+
+
+def test_many_bars_become_means_with_the_highest_marked():
+    drawn = draw([float(number % 10) for number in range(2_400)], "bytes")
+    assert drawn.count("<rect") == 240
+    assert drawn.count('class="most"') == 240
+    assert "mean of 10 neighbours" in drawn
+    assert "0 to 9; the highest: n9" in drawn
+
+
+def test_a_few_that_take_far_longer_do_not_flatten_the_others():
+    heights = [1.0] * 2_400
+    heights[7] = 500.0
+    drawn = draw(heights)
+    assert max(float(text) for text in ticks(drawn, "y")) < 100
+    assert "1 line cut off at the upper edge" in drawn
+    assert "the highest: n7" in drawn
+
+
 @pytest.mark.parametrize(
     ("axis", "title", "texts"),
     [
@@ -60,6 +99,10 @@ def test_lanes_beyond_the_most_are_counted():
         (time_axis("time", 45.0), "time (s)", ["0", "20", "40"]),
         (time_axis("time", 500.0), "time (min)", ["0", "5"]),
         (time_axis("time", 86_400.0), "time (h)", ["0", "10", "20"]),
+        (bytes_axis("size", 3.1e6), "size (MB)", ["0", "1", "2", "3"]),
+        (count_axis("rows", 3_100), "rows", ["0", "1,000", "2,000", "3,000"]),
+        (count_axis("rows", 3.1e5), "rows (thousands)", ["0", "100", "200", "300"]),
+        (count_axis("rows", 3.1e7), "rows (millions)", ["0", "10", "20", "30"]),
     ],
 )
 def test_an_axis_has_round_numbers_and_its_unit_in_the_title(axis, title, texts):
@@ -68,6 +111,6 @@ def test_an_axis_has_round_numbers_and_its_unit_in_the_title(axis, title, texts)
 
 
 def test_each_chart_has_the_titles_of_its_axes():
-    drawn = spans([Span("w", 0, 5, "work", "a")], TIME, "T", "W.")
-    assert '<div class="y-title" aria-hidden="true">worker</div>' in drawn
-    assert '<div class="x-title" aria-hidden="true">time (s)</div>' in drawn
+    drawn = lines([(0.0, 1.0)], time_axis("since", 2), bytes_axis("size", 1), "T", "W.")
+    assert '<div class="y-title" aria-hidden="true">size (B)</div>' in drawn
+    assert '<div class="x-title" aria-hidden="true">since (s)</div>' in drawn
