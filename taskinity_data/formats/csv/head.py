@@ -183,14 +183,14 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
             if flat is not options:
                 check_first_row(file, data[data_start:end], frame.shape[1], options)
                 frame = parse_head(file, data[:end], options)
-            labels = check_labels(file, frame, options)
+            labels = check_labels(file, data, frame, options)
             check_width(file, data[:end], data_start, labels, options)
             return make_head(file, data_start, labels, data[:end], options)
     if not is_whole:
         return None
     if reason is not None and not is_header_only(data, options):
         raise no_head(file, data, options, reason)
-    labels = check_labels(file, parse_head(file, data, options), options)
+    labels = check_labels(file, data, parse_head(file, data, options), options)
     return make_head(file, data_start, labels, data, options)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.csv.encodings import to_utf8
+from taskinity_data.formats.csv.encodings import LOOK_NBYTES, to_utf8
 from taskinity_data.formats.csv.pandas_parser import count_fields
 from taskinity_data.formats.csv.records.dialect import WHITESPACE
 from taskinity_data.formats.csv.records.scan import are_regular
@@ -97,7 +97,7 @@ def no_head(
         reason = error
     return PlanError(
         f"{file}: no header and first record found: {reason or 'there are no records'}; look at "
-        "header=, skiprows=, sep= and quotechar="
+        f"header=, skiprows=, sep= and quotechar={hint_head(data, options)}"
     )
 
 
@@ -114,8 +114,16 @@ def bom_nbytes(data: bytes, options: CsvOptions) -> int:
     return len(BOM_UTF8) * (options.encoding == "utf-8" and data.startswith(BOM_UTF8))
 
 
+def hint_head(data: bytes, options: CsvOptions) -> str:
+    """Return what else the file looks like."""
+    from taskinity_data.formats.csv.hints import hint_dialect
+
+    head = data[bom_nbytes(data, options) : LOOK_NBYTES + 1]
+    return hint_dialect(to_utf8(head, options.encoding, "replace"), options)
+
+
 def check_labels(
-    file: SourceFile, frame: pd.DataFrame, options: CsvOptions
+    file: SourceFile, data: bytes, frame: pd.DataFrame, options: CsvOptions
 ) -> tuple[Hashable, ...]:
     """Return the labels of `frame`, where chunks can have them; else `PlanError`."""
     if not isinstance(frame.index, pd.RangeIndex):
@@ -124,7 +132,7 @@ def check_labels(
             f"{file}: the first row has {len(frame.columns) + extra} fields but there are "
             f"{len(frame.columns)} names; pandas would make an index of the first {extra}, which "
             "can't be kept chunk by chunk; give names= for all columns (and header=0 to replace "
-            "the header)"
+            f"the header){hint_head(data, options)}"
         )
     labels: tuple[Any, ...] = tuple(
         label if isinstance(label, str) else int(label) if is_position(label) else label
@@ -142,7 +150,10 @@ def check_labels(
     if len({str(label) for label in labels}) != len(labels):
         raise PlanError(f"{file}: column names must be unique, these are {list(labels)!r}")
     if not labels:
-        raise PlanError(f"{file}: there are no columns; is sep={options.dialect.sep!r} right?")
+        hint = hint_head(data, options)
+        raise PlanError(
+            f"{file}: there are no columns; is sep={options.dialect.sep!r} right?{hint}"
+        )
     return labels
 
 

@@ -5,10 +5,13 @@ It looks at the piece again, since only then the place is worth its price.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import ReadError, SchemaError
 from taskinity_data.formats.csv.column_types.dates import DateColumn
+from taskinity_data.formats.csv.encodings import LOOK_NBYTES
+from taskinity_data.formats.csv.hints import hint_dialect
 from taskinity_data.formats.csv.pandas_parser import TooManyFields, count_fields, parse_text
 from taskinity_data.formats.csv.records.cuts import find_grains, find_open_quote
 
@@ -60,7 +63,7 @@ def parse_error(
     """Return the error for records that pandas can't parse, with the first of them."""
     ends = record_ends(data, options)
     step = "repair the row, or look at"
-    detail, where = str(error) or "too many fields", ""
+    detail, where, hint = str(error) or "too many fields", "", ""
     # Of a quote that is never closed pandas tells where all before it has parsed.
     is_open = OPEN_QUOTE in detail and bool(ends)
     row = len(ends) - 1 if is_open else first_bad_row(data, ends, labels, options)
@@ -70,6 +73,8 @@ def parse_error(
         detail = f"the quote that opens{at} is never closed"
         step = "close it, or give quoting=3 where quotes mean nothing; else look at"
     if row is not None:
+        first = bisect_left(ends, ends[row] - LOOK_NBYTES // 2)
+        hint = hint_dialect(data[ends[first - 1] if first else 0 :][:LOOK_NBYTES], options)
         begin, end = (ends[row - 1] if row else 0), ends[row]
         width = None if is_open else count_fields(data[begin:end], options)
         where = f", row {row} of the chunk"
@@ -80,7 +85,7 @@ def parse_error(
             step = "repair the row, set such rows aside with on_bad_lines='quarantine', or look at"
     return ReadError(
         f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]{where}: {detail}; {step} sep=, "
-        "quotechar= and escapechar=",
+        f"quotechar= and escapechar={hint}",
         path=piece.path,
         start=piece.start,
         row=row,
