@@ -332,7 +332,7 @@ def test_every_setting_that_is_shown_is_read(folder):
         settings = load_settings({}, folder)
         attribute = name.removeprefix("TASKINITY_").lower()
         assert str(getattr(settings, attribute)) == value
-        assert settings.source_of(attribute).endswith(".env")
+        assert settings.source_of(attribute).endswith(".env, line 1")
 
 
 def _small(function=len, **options):

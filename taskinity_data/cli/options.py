@@ -40,6 +40,7 @@ def tasks_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--tasks",
         "tasks_path",
         metavar="FILE.py",
+        type=click.Path(),
         help="The Python file with the flow's functions. It is imported, which runs its top level.",
     )(function)
 

@@ -47,6 +47,7 @@ _PLANNING = ("storage_options", "workers", "memory", "chunk_size")
     metavar="SOURCE | FLOW",
     nargs=-1,
     required=True,
+    type=click.Path(),
 )
 @click.option(
     "--option",

@@ -39,7 +39,7 @@ __all__ = ["redrive"]
 @tasks_option
 @input_option
 @run_options(typed_options(for_redrive=True))
-@click.option("--report", metavar="FILE.html", help="As in run.")
+@click.option("--report", metavar="FILE.html", type=click.Path(), help="As in run.")
 @as_json_option
 @click.pass_context
 def redrive(

@@ -21,6 +21,7 @@ __all__ = ["report"]
     "-o",
     "--output",
     metavar="FILE.html",
+    type=click.Path(),
     help="File or directory to write to. Default: RUN_ID.html in the current directory.",
 )
 @as_json_option

@@ -46,13 +46,14 @@ _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
         "run my_script.py --json > answer.json",
     ),
 )
-@click.argument("flow", metavar="FLOW_OR_SCRIPT")
+@click.argument("flow", metavar="FLOW_OR_SCRIPT", type=click.Path())
 @tasks_option
 @input_option
 @run_options(typed_options())
 @click.option(
     "--report",
     metavar="FILE.html",
+    type=click.Path(),
     help="Write the report of the run to this file at the end, even if the run failed.",
 )
 @click.option(

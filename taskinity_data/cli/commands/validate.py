@@ -19,7 +19,7 @@ __all__ = ["validate"]
     short_help="Check a flow and its functions.",
     epilog=examples("validate delays.flow", "validate delays.flow --tasks my_tasks.py"),
 )
-@click.argument("flow", metavar="FLOW")
+@click.argument("flow", metavar="FLOW", type=click.Path())
 @tasks_option
 def validate(flow: str, tasks_path: str | None) -> None:
     """Check FLOW, a flow file or a script, and with --tasks that its functions match.

@@ -19,11 +19,12 @@ _FORMATS = {".svg": "to_svg", ".mmd": "to_mermaid", ".txt": "to_ascii"}
     short_help="Draw a flow: text, SVG or Mermaid.",
     epilog=examples("visualize delays.flow", "visualize delays.flow -o delays.svg"),
 )
-@click.argument("flow", metavar="FLOW")
+@click.argument("flow", metavar="FLOW", type=click.Path())
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
+    type=click.Path(),
     help="Write to this file instead: .svg (a picture for browsers), .mmd (Mermaid text) or .txt.",
 )
 def visualize(flow: str, output: str | None) -> None:
