@@ -173,6 +173,12 @@ class Dataset:
         names = check_columns(columns, self.schema, self.schema.names)
         return replace(self, reader=self.reader.select(names))
 
+    def encode(self, columns: Sequence[str]) -> Dataset:
+        """Return the dataset with these text columns read as codes for a reducer, if that is
+        faster.
+        """
+        return replace(self, reader=self.reader.encode(columns))
+
     def head(self, n: int = 5) -> pd.DataFrame:
         """Return the first `n` rows; reads little more than those, unless a filter drops most."""
         import pandas as pd

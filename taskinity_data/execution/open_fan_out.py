@@ -262,7 +262,9 @@ def narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> 
         if columns is None:
             return dataset
         needed |= set(columns)
-    return dataset.select([name for name in names if name in needed])
+    narrow = dataset.select([name for name in names if name in needed])
+    encodes = getattr(reducers[0], "encodes", None)
+    return narrow if encodes is None or len(reducers) > 1 else narrow.encode(encodes())
 
 
 def _cut(

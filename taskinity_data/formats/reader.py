@@ -125,6 +125,10 @@ class Reader:
         """Return the reader of `columns` alone, some of `schema`'s names, in that order."""
         raise NotImplementedError
 
+    def encode(self, columns: Sequence[str]) -> Reader:  # noqa: ARG002 - for readers that can
+        """Return the reader that may give these text columns as codes if it reads as "native"."""
+        return self
+
     def extent(self, file: SourceFile) -> Piece:
         """Return all data of `file` as one piece, without header, footer, or ruled-out groups."""
         raise NotImplementedError

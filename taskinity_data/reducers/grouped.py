@@ -45,6 +45,11 @@ class GroupBy:
         """Return the keys, then the aggregated columns, each once."""
         return tuple(dict.fromkeys([*self.by, *(column for _, column, _ in self.aggregates)]))
 
+    def encodes(self) -> tuple[Any, ...]:
+        """Return the columns that may be read as codes: keys that are not aggregated too."""
+        aggregated = {column for _, column, _ in self.aggregates}
+        return tuple(key for key in self.by if key not in aggregated)
+
     def check(self, names: Iterable[str]) -> None:
         """Raise `PlanError` if a column is not among `names`."""
         check_columns(self.columns(), names, "group_by()")
@@ -55,8 +60,7 @@ class GroupBy:
 
     def partial(self, data: Any) -> dict[str, Any] | None:
         """Return the groups of a frame or table; None if it has neither rows nor columns."""
-        aggregated = {column for _, column, _ in self.aggregates}
-        encoded = encode_keys(data, [key for key in self.by if key not in aggregated])
+        encoded = encode_keys(data, self.encodes())
         names = [column for column in self.columns() if column not in encoded]
         if kind_of(data) == "polars":
             data = to_arrow(data, names)

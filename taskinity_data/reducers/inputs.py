@@ -314,20 +314,32 @@ _FLOAT_EXACT = 1 << 53
 def encode_keys(data: Any, keys: Sequence[Any]) -> dict[Any, Codes]:
     """Return the codes of those of `keys` that are texts in a table of Arrow or polars, and the
     texts as pandas has them.
+
+    Those that the reader encoded are named in the table's metadata.
     """
     if kind_of(data) == "polars":
         data = _view_texts(data, keys)
     if kind_of(data) != "arrow":
         return {}
     metadata = data.schema.metadata or {}
+    named = metadata.get(b"encoded_columns", b"").decode().split("\0")
     encoded = {}
     for name in keys:
-        if data.column_names.count(name) != 1 or data.schema.field(name).type not in _TEXTS:
+        if data.column_names.count(name) != 1:
             continue
-        codes, texts = encode_texts(data.column(name))
+        column, field = data.column(name), data.schema.field(name)
+        if name in named:
+            column = column.unify_dictionaries().combine_chunks()
+            field = pa.field(name, column.type.value_type)
+            indices = column.indices
+            codes = (indices.fill_null(-1) if indices.null_count else indices).to_numpy()
+            texts = column.dictionary
+        elif column.type in _TEXTS:
+            codes, texts = encode_texts(column)
+        else:
+            continue
         uniques = texts.to_pandas()
         if b"pandas" in metadata:
-            field = data.schema.field(name)
             table = pa.Table.from_arrays([texts], schema=pa.schema([field], metadata))
             uniques = table.to_pandas().iloc[:, 0]
         encoded[name] = codes, pd.Index(uniques)

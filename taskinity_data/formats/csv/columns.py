@@ -25,6 +25,7 @@ __all__ = [
     "check_index_dtype",
     "check_same_columns",
     "concat_tables",
+    "decode",
     "deliver_columns",
     "fill",
     "find_index",
@@ -228,6 +229,11 @@ def join_native(parts: Sequence[pd.DataFrame | pa.Table]) -> pd.DataFrame | pa.T
     schema = tables[0].schema
     is_alike = all(table.schema.equals(schema, check_metadata=True) for table in tables)
     return pa.concat_tables(tables) if is_alike else None
+
+
+def decode(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return `table` with texts where it has their codes."""
+    return table if table.schema.metadata is None else table.cast(schema)
 
 
 def to_table(frame: pd.DataFrame, columns: Sequence[Column]) -> pa.Table:

@@ -25,11 +25,12 @@ from taskinity_data.formats.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Collection, Hashable, Sequence
 
     from taskinity_data.formats.csv.options import CsvOptions
 
 __all__ = [
+    "ENCODED",
     "MISSING",
     "can_be_fast",
     "check_wide",
@@ -44,6 +45,11 @@ def has_lone_return(data: bytes) -> bool:
     r"""Return whether a ``\r`` stands without a ``\n`` after it."""
     return b"\r" in data and data.count(b"\r") != data.count(b"\r\n")
 
+
+ENCODED = "encoded_columns"
+"""Names, in a table's metadata, the text columns that it holds as dictionaries (joined by NUL)."""
+
+DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 # The texts that pandas documents as missing values.
 MISSING = (
@@ -103,6 +109,7 @@ def parse_fast(
     labels: Sequence[Hashable],
     columns: Sequence[Column],
     options: CsvOptions,
+    encoded: Collection[Hashable] = (),
     *,
     is_closed: bool = False,
 ) -> pa.Table | None:
@@ -116,6 +123,8 @@ def parse_fast(
         All columns of the file, in its order.
     columns : sequence of Column
         Those that are wanted, in the order that is wanted.
+    encoded : labels
+        Text columns that come as dictionaries; the schema's metadata name them, under `ENCODED`.
     is_closed : bool
         `data` are known to end outside quotes. Both parsers take quotes for the same, but Arrow
         accepts one that is never closed.
@@ -136,11 +145,11 @@ def parse_fast(
     if has_integers and has_hexadecimal(data):
         # Arrow reads hexadecimal integers, pandas takes them for text.
         return None
-    texts = [column for column in columns if column.kind == "str"]
+    texts = [column for column in columns if column.kind == "str" and column.label not in encoded]
     # Looking each value up among all spellings of a missing one takes a tenth of the parse. Without
     # texts it shows afterwards whether that was needed.
     for missing in (MISSING,) if texts else (MISSING[:1], MISSING):
-        table = _parse(data, labels, columns, options, missing, has_quotes)
+        table = _parse(data, labels, columns, options, encoded, missing, has_quotes)
         if table is not None:
             return table
     return None
@@ -151,6 +160,7 @@ def _parse(
     labels: Sequence[Hashable],
     columns: Sequence[Column],
     options: CsvOptions,
+    encoded: Collection[Hashable],
     missing: Sequence[str],
     has_quotes: bool,
 ) -> pa.Table | None:
@@ -174,7 +184,10 @@ def _parse(
                 ignore_empty_lines=dialect.skip_blank_lines,
             ),
             convert_options=arrow_csv.ConvertOptions(
-                column_types={column.name: KINDS[column.kind] for column in columns},
+                column_types={
+                    column.name: DICTIONARY if column.label in encoded else KINDS[column.kind]
+                    for column in columns
+                },
                 include_columns=[column.name for column in columns],
                 null_values=missing,
                 true_values=TRUE,
@@ -188,8 +201,17 @@ def _parse(
         )
     except (pa.ArrowException, OverflowError):  # a block has less than 2 GiB
         return None
-    if any(is_suspicious(table.column(column.name), column, options) for column in columns):
-        return None
+    for column in columns:
+        values = table.column(column.name)
+        if column.label in encoded:
+            values = pa.chunked_array([chunk.dictionary for chunk in values.chunks], pa.string())
+            if pc.any(pc.is_in(values, pa.array(MISSING))).as_py():
+                return None
+        if is_suspicious(values, column, options):
+            return None
+    codes = [column.name for column in columns if column.label in encoded]
+    if codes:
+        return table.replace_schema_metadata({ENCODED: "\0".join(codes)})
     return table.cast(arrow_schema(columns))
 
 

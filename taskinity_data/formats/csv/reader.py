@@ -12,6 +12,7 @@ import pandas as pd
 from taskinity_data.errors import ReadError
 from taskinity_data.formats.csv.columns import (
     concat_tables,
+    decode,
     deliver_columns,
     fill,
     join_native,
@@ -26,7 +27,7 @@ from taskinity_data.formats.csv.records.rows import find_row_grains
 from taskinity_data.formats.csv.records.scan import join_texts
 from taskinity_data.formats.csv.records.texts import read_text
 from taskinity_data.formats.reader import Misfit, Reader, ReadResult
-from taskinity_data.formats.schema import arrow_schema, text_column
+from taskinity_data.formats.schema import arrow_schema, dtype_of_kind, text_column
 from taskinity_data.outcome import join_bad_lines
 from taskinity_data.sources.file import Piece
 from taskinity_data.sources.read import read_pieces
@@ -69,6 +70,8 @@ class CsvReader(Reader):
     layout_of : dict of path to position in `layouts`
         Of the files that have another than the first.
     filters : Filters or None
+    encoded : tuple of labels
+        Text columns that may come as codes: see `encode`.
     rows_of : dict of path to RowRange
         Of the files of which not all rows are read.
     index : tuple of Column
@@ -89,6 +92,7 @@ class CsvReader(Reader):
     layouts: tuple[tuple[Hashable, ...], ...]
     layout_of: Mapping[str, int] = field(default_factory=dict)
     filters: Filters | None = None
+    encoded: tuple[Hashable, ...] = ()
     rows_of: Mapping[str, RowRange] = field(default_factory=dict)
     index: tuple[Column, ...] = ()
     index_names: tuple[Hashable, ...] = ()
@@ -179,6 +183,20 @@ class CsvReader(Reader):
             extra=tuple(by_name[name] for name in needed if name not in names),
         )
 
+    def encode(self, columns: Sequence[str]) -> CsvReader:
+        """Return the same reader, which may give these texts as codes when it reads "native".
+
+        Only for who knows them as such: the table's schema names them, under `fast.ENCODED`.
+        """
+        texts = [
+            column.label
+            for column in self.columns
+            if column.name in columns
+            and column.kind == "str"
+            and column.dtype == dtype_of_kind("str")
+        ]
+        return replace(self, encoded=tuple(texts))
+
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """Return the rows of `pieces`, one after another, as one frame or table with a fresh index.
 
@@ -195,7 +213,7 @@ class CsvReader(Reader):
         would; everything else, and every refusal, is pandas' word.
         """
         is_native = as_ == "native" and self.filters is None and not self.index
-        read = self.read_parts(pieces)
+        read = self.read_parts(pieces, self.encoded if is_native else ())
         parts = [part for part, _, _ in read]
         skipped = sum(count for _, count, _ in read)
         bad = join_bad_lines(lines for _, _, lines in read)
@@ -211,7 +229,8 @@ class CsvReader(Reader):
         needed = self.needed
         schema = arrow_schema(needed)
         tables = [
-            to_table(part, needed) if isinstance(part, pd.DataFrame) else part for part in parts
+            to_table(part, needed) if isinstance(part, pd.DataFrame) else decode(part, schema)
+            for part in parts
         ]
         table = concat_tables(tables, schema)
         before = table.num_rows
@@ -225,7 +244,7 @@ class CsvReader(Reader):
             data = with_index(data, self.index, self.index_names, self.level_names)
         return ReadResult(data, rows, skipped + before - rows, bad)
 
-    def read_parts(self, pieces: Sequence[Piece]) -> list[Part]:
+    def read_parts(self, pieces: Sequence[Piece], encoded: tuple[Hashable, ...]) -> list[Part]:
         """Return what `parse_piece` does for each of `pieces`, or in one for several small ones.
 
         Rows that are cached come in the tables in which they were parsed.
@@ -240,11 +259,14 @@ class CsvReader(Reader):
         parts: list[Part] = []
         for batch in find_batches(pieces, self.layout_of):
             some = [texts[position] for position in batch]
-            table = self.parse_together(pieces[batch[0]], some)
+            table = self.parse_together(pieces[batch[0]], some, encoded)
             if table is not None:
                 parts.append((table, 0, None))
             else:
-                parts += (self.parse_piece(pieces[position], texts[position]) for position in batch)
+                parts += (
+                    self.parse_piece(pieces[position], texts[position], encoded)
+                    for position in batch
+                )
         return parts
 
     def fit(self, cached: CachedRows) -> pa.Table | None:
@@ -254,7 +276,9 @@ class CsvReader(Reader):
         table = cached.select(arrow_schema(columns), strict)
         return None if table is None else self.complete(table, there)
 
-    def parse_together(self, piece: Piece, texts: Sequence[bytes]) -> pa.Table | None:
+    def parse_together(
+        self, piece: Piece, texts: Sequence[bytes], encoded: tuple[Hashable, ...]
+    ) -> pa.Table | None:
         """Return the rows of `texts`, of files like that of `piece`, None where each counts alone.
 
         What does not fit is left for that, so that its error names a file.
@@ -265,19 +289,19 @@ class CsvReader(Reader):
         labels, there, columns = self.columns_in(piece)
         try:
             # What may end within quotes is not joined.
-            part = parse_fast(joined, labels, columns, self.options, is_closed=True)
+            part = parse_fast(joined, labels, columns, self.options, encoded, is_closed=True)
             return None if part is None else self.complete(part, there)
         except (Misfit, ValueError, OverflowError):
             return None
 
-    def parse_piece(self, piece: Piece, data: bytes) -> Part:
+    def parse_piece(self, piece: Piece, data: bytes, encoded: tuple[Hashable, ...]) -> Part:
         """Return the rows of one piece, of whichever kind its parser made, and what it left out.
 
         That is how many rows were dropped, and those that were quarantined.
         """
         labels, there, columns = self.columns_in(piece)
         is_closed = self.ends_closed(piece)
-        part: Any = parse_fast(data, labels, columns, self.options, is_closed=is_closed)
+        part: Any = parse_fast(data, labels, columns, self.options, encoded, is_closed=is_closed)
         skipped = 0
         try:
             if part is None:

@@ -504,7 +504,7 @@ def test_plain_files_are_read_by_the_fast_engine(tmp_path):
     file = write(tmp_path, 'a,b,c\n1,x,True\n2,"y,\n",False\n')
     reader = reader_of(file)
     assert can_be_fast(reader.layouts[0], reader.columns, reader.options)
-    ((part, skipped, _),) = reader.read_parts([reader.extent(file)])
+    ((part, skipped, _),) = reader.read_parts([reader.extent(file)], ())
     assert isinstance(part, pa.Table)
     assert skipped == 0
 
@@ -512,7 +512,7 @@ def test_plain_files_are_read_by_the_fast_engine(tmp_path):
 def test_hexadecimal_looking_words_in_texts_do_not_slow_a_file_down(tmp_path):
     file = write(tmp_path, "a,b\n1,N540XY\n2,N10x\n")
     reader = reader_of(file)
-    ((part, skipped, _),) = reader.read_parts([reader.extent(file)])
+    ((part, skipped, _),) = reader.read_parts([reader.extent(file)], ())
     assert isinstance(part, pa.Table)
     assert skipped == 0
 
