@@ -57,7 +57,7 @@ class FanOutRecord:
         self._reducers = job.reducers
         self._files: dict[SourceFile, str] = {}
         self._named: set[str] = set()
-        self._begun: dict[tuple[int, str], tuple[Any, Any]] = {}
+        self._digests_of_readers: dict[tuple[int, str], tuple[Any, Any]] = {}
         self._counts = DigestCounts()
         self._current: dict[int, tuple[str | None, int, str | None]] = {}
         shared = _describe_job(job)
@@ -248,12 +248,12 @@ class FanOutRecord:
 
     def _begin(self, reader: Any, code: str) -> Any:
         """Return the digest of code and reader, with which those of its chunks begin."""
-        begun = self._begun.get((id(reader), code))
-        if begun is None:
+        reader_digest = self._digests_of_readers.get((id(reader), code))
+        if reader_digest is None:
             digest = blake2b(f"{code}{_digest(reader.identity())}".encode(), digest_size=16)
             # The reader is held too, so that no id is reused.
-            begun = self._begun[id(reader), code] = reader, digest
-        return begun[1]
+            reader_digest = self._digests_of_readers[id(reader), code] = reader, digest
+        return reader_digest[1]
 
     def find(self, item: Any, *, mends: bool = False) -> Any:
         """Return the record of `item` from before, if there is one; each is used once.

@@ -25,7 +25,7 @@ HANDLER = "taskinity_page"
 """The scheduler's handler that takes batches."""
 
 _WORST_FIRST = ("FAILED", "RUNNING", "STOPPED", "SKIPPED", "COMPLETED")
-"""States of tasks that have begun; ``STOPPED`` is one that the run's end has kept from going on."""
+"""States of started tasks; ``STOPPED`` is one that the run's end has kept from going on."""
 
 MAX_FAILURES = 50
 """Groups of failures that are kept, each with the first traceback."""
@@ -67,7 +67,7 @@ class LiveRun:
     nodes : dict of id to LiveNode
         Of the drawn flow, whose SVG bears ``state-ID`` among the classes of each node.
     tasks : dict of name to LiveTask
-        Those that have begun.
+        Those that have started.
     failures : dict of (task, state, error without numbers) to FailureCount
     left_out : int
         Failures of kinds beyond the first 50.

@@ -19,10 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.data_kinds import measure_nbytes
-from taskinity_data.execution.worker.captured_logs import (
-    CapturedLogs,
-    capture_logs,
-)
+from taskinity_data.execution.worker.captured_logs import CapturedLogs, capture_logs
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.job import Step
 from taskinity_data.execution.worker.surroundings import Surroundings

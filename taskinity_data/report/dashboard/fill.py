@@ -114,7 +114,7 @@ def _shown(task: LiveTask, state: str) -> str:
 
 
 def format_tasks(run: LiveRun) -> str:
-    """Return a line for each task that has begun: its state, progress, and what it has read."""
+    """Return a line for each task that has started: its state, progress, and what it has read."""
     lines = []
     for task in run.tasks.values():
         name = task.name.removesuffix("[*]")

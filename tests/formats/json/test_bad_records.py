@@ -32,14 +32,14 @@ def refusal(directory, text, name="a.jsonl", **options):
     path.write_bytes(text.encode())
     with pytest.raises((PlanError, ReadError)) as caught:
         list(map(Chunk.read, open_dataset(path, **options).plan(chunk_size=1 << 30)))
-    told = str(caught.value)
-    assert told.count(str(path)) <= 1
-    assert "at least one column" not in told
-    return told.replace(f"{path}", "PATH")
+    message = str(caught.value)
+    assert message.count(str(path)) <= 1
+    assert "at least one column" not in message
+    return message.replace(f"{path}", "PATH")
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "message"),
     [
         ("a.jsonl", "{oops\n", "PATH (byte 0): this is not JSON"),
         ("a.jsonl", '\n{"a": 1\n', "PATH (byte 1): this is not JSON"),
@@ -55,8 +55,10 @@ def refusal(directory, text, name="a.jsonl", **options):
         ("a.json", '[{"a": 1}, {"a": 1, "a": 2}]', "twice in one object; repair the file"),
     ],
 )
-def test_what_is_wrong_is_said_once_with_its_place_and_what_to_do(name, text, told, tmp_path):
-    assert told in refusal(tmp_path, text, name)
+def test_what_is_wrong_is_reported_once_with_its_place_and_what_to_do(
+    name, text, message, tmp_path
+):
+    assert message in refusal(tmp_path, text, name)
 
 
 def test_a_value_deep_in_a_column_is_named_by_the_way_to_it(tmp_path):
@@ -68,8 +70,8 @@ def test_a_value_deep_in_a_column_is_named_by_the_way_to_it(tmp_path):
 
 
 def test_a_type_without_values_in_json_is_refused_with_what_to_read(tmp_path):
-    told = refusal(tmp_path, '{"a": 1}\n', schema={"a": "complex128"})
-    assert "JSON can't be held to complex128; read it as" in told
+    message = refusal(tmp_path, '{"a": 1}\n', schema={"a": "complex128"})
+    assert "JSON can't be held to complex128; read it as" in message
 
 
 @pytest.mark.parametrize(
