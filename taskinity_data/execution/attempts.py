@@ -313,7 +313,7 @@ class Attempts:
             return self._end(outcome, action)
         if is_too_large(failure) and (parts := self._split(name, item)):
             fan_out = self._fan_outs[name]
-            if fan_out.shrink(item, parts):
+            if fan_out.costs.shrink(item, parts, fan_out.positions):
                 self._report_size(name, fan_out.sizes[-1][1])
             how = f"in {len(parts)} parts, it was too large"
             self._report_retry(name, item, outcome, how, len(parts))

@@ -140,9 +140,14 @@ class SchedulerChoice:
         return batches
 
     @property
+    def is_one_alone(self) -> bool:
+        """Whether the first chunk runs alone, for the watch."""
+        return self._may_change and self._watch.runs_alone
+
+    @property
     def look_s(self) -> float:
         """How long may pass until `look` is called again."""
-        return QUIET_S if self._may_change and self._watch.runs_alone else LOOK_S
+        return QUIET_S if self.is_one_alone else LOOK_S
 
     def look(
         self,

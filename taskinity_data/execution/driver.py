@@ -16,7 +16,7 @@ from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataErro
 from taskinity_data.execution.attempts import Attempts, run_here
 from taskinity_data.execution.fan_out_results import Completed
 from taskinity_data.execution.run_account import Account, ItemColumns
-from taskinity_data.execution.run_progress import StageProgress, StopRules, failing
+from taskinity_data.execution.run_progress import StageProgress, StopRules, failing, timed
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.split_chunks import guard_items
 from taskinity_data.execution.window import Window, make_key
@@ -201,9 +201,8 @@ class Driver:
         try:
             strategy = self.chooser.strategy
             if work.open is not None:
-                at = time.perf_counter()
-                fan_out = work.open(self.values, strategy)
-                self.seconds["plan"] += time.perf_counter() - at
+                with timed(self.seconds, "plan"):
+                    fan_out = work.open(self.values, strategy)
                 self._stages.open(fan_out)
                 return
             assert work.job is not None
@@ -260,9 +259,8 @@ class Driver:
         """Return the next batches of items that must run, without what an earlier run has ended."""
         left: list[list[Item]] = []
         while not left and not fan_out.is_cut and self.stop_reason is None:
-            at = time.perf_counter()
-            batches = fan_out.take_batches(room, strategy.workers, strategy.target_s)
-            self.seconds["plan"] += time.perf_counter() - at
+            with timed(self.seconds, "plan"):
+                batches = fan_out.take_batches(room, strategy.workers, strategy.target_s)
             keeper, items = self._checkpoints, [item for batch in batches for item in batch]
             recalled = {} if keeper is None else keeper.recall(fan_out.name, items)
             for number, outcome in recalled.items():
@@ -286,14 +284,12 @@ class Driver:
 
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
-        running = self._window.count(self.chooser.strategy)
-        self.chooser.look(self._active.values(), running, self.seconds["wait"], self._window.wake)
+        self._look()
         longest_s = min(_POLL_S, self.chooser.look_s)
-        at = time.perf_counter()
         # Where all is full, what is due waits for something to end, not for its time.
         until_due_s = self._judge.retries.limit_wait(longest_s)
-        finished = self._window.wait(until_due_s if self._has_room else longest_s)
-        self.seconds["wait"] += time.perf_counter() - at
+        with timed(self.seconds, "wait"):
+            finished = self._window.wait(until_due_s if self._has_room else longest_s)
         if not finished:
             self._idle()
         # A function in this process may have set another: what the run writes goes by its own.
@@ -315,6 +311,12 @@ class Driver:
         self._completed.end()
         for name in {batch.name for batch, _ in finished}:
             self._finish_if_done(name)
+        if finished and self.chooser.is_one_alone:
+            self._look()  # before more is handed out: the others are idle
+
+    def _look(self) -> None:
+        running = self._window.count(self.chooser.strategy)
+        self.chooser.look(self._active.values(), running, self.seconds["wait"], self._window.wake)
 
     def _end(self, batch: Batch, item: Item, outcome: Outcome) -> None:
         fan_out = self._active.get(batch.name)
@@ -334,22 +336,18 @@ class Driver:
         columns = ItemColumns.of(items, fan_out.whole_chunks)
         if self._checkpoints is not None:
             self._checkpoints.keep_block(batch.name, items, block, columns)
-        at = time.perf_counter()
-        with failing(fan_out.name, self.fail):
+        with timed(self.seconds, "combine"), failing(fan_out.name, self.fail):
             fan_out.end_block(items, block, not batch.strategy.crosses_processes)
-        self.seconds["combine"] += time.perf_counter() - at
         self.account.end_block(fan_out.name, items, block, columns)
 
     def _settle(
         self, fan_out: RunningFanOut, item: Item, outcome: Outcome, shares_process: bool
     ) -> None:
         """Combine and book the final outcome of `item`."""
-        at = time.perf_counter()
-        with failing(fan_out.name, self.fail):
+        with timed(self.seconds, "combine"), failing(fan_out.name, self.fail):
             fan_out.end(item, outcome, shares_process)
             if self._inspect is not None:
                 self._inspect(outcome)
-        self.seconds["combine"] += time.perf_counter() - at
         if self._checkpoints is not None:
             self._checkpoints.set_aside(fan_out.name, item, outcome)
         self.account.end_item(fan_out.name, item, outcome)

@@ -5,6 +5,7 @@ The driver takes items from it and gives it their outcomes.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from itertools import chain, islice
@@ -12,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.chunk import Chunk, CutColumns
 from taskinity_data.chunks.plan import check_tiling
-from taskinity_data.chunks.sizing import TARGET_S, WINDOW, Learner, Observation, Size
+from taskinity_data.chunks.sizing import TARGET_S, Learner, Size
 from taskinity_data.errors import LedgerError
 from taskinity_data.execution.fan_out_results import CATEGORIES, Ledger, Results
-from taskinity_data.execution.split_chunks import SizeCap, SplitChunks
+from taskinity_data.execution.item_costs import ItemCosts, weigh
+from taskinity_data.execution.split_chunks import SplitChunks
 from taskinity_data.execution.worker.job import add_counts
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.outcome import Outcome, Status
 from taskinity_data.reducers.tree import ABSENT, OrderedTree
-from taskinity_data.wording import format_nbytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +85,7 @@ class RunningFanOut:
         self.whole_chunks = CutColumns()
         self._listed_rows = listed_rows
         self._counted_rows: int | None = 0
-        self.sizes: list[tuple[int, Size]] = []
+        self.costs = ItemCosts(learner)
         self.is_cut = False
         self.cut_nbytes = 0
         self.handed_out = 0
@@ -92,13 +93,9 @@ class RunningFanOut:
         self.positions = 0
         self.completed = 0
         self._splits = splits
-        self._cap = SizeCap()
-        self._too_large: int | None = None
         self._split = SplitChunks()
         self._items = self._source = items
         self._total_items = total_items
-        self._learner = learner
-        self._adapts = adapts
         self._workers = 1
         self._failure: Exception | None = None
         self._trees = tuple(
@@ -106,10 +103,13 @@ class RunningFanOut:
             for reducer in job.reducers
         )
         self.results = Results()
-        self._work_s = self._cpu_s = 0.0
-        self._ended_weight = 0
         if not adapts:
             self.sizes.append((0, learner.first))
+
+    @property
+    def sizes(self) -> list[tuple[int, Size]]:
+        """The size of chunks from each position on, where it changed."""
+        return self.costs.sizes
 
     # -- handing out ---------------------------------------------------------------------------
 
@@ -143,13 +143,13 @@ class RunningFanOut:
         `target_s` is how long a chunk should take where nothing speaks against it.
         """
         self._workers = workers
-        if target_s != self._learner.target_s:
-            self._learner = replace(self._learner, target_s=target_s)
+        self.costs.aim_at(target_s)
         batch = self._take(1)
         # More frames of a stream at once would be more in memory at once.
-        if batch and self._learner.count and not isinstance(batch[0].data, StreamBlock):
-            size = self._learner.batch_size(_weight(batch[0]), self._remaining_weight(), workers)
-            batch += self._take(size - 1)
+        if batch and not isinstance(batch[0].data, StreamBlock):
+            weight = weigh(batch[0])
+            size = self.costs.batch_size(weight, self._remaining_weight(), workers)
+            batch += self._take(size - 1, (size - 1) * weight)
         return batch
 
     def peek(self, count: int) -> list[Item]:
@@ -158,9 +158,11 @@ class RunningFanOut:
         self._items = chain(first_items, self._items)
         return first_items
 
-    def _take(self, count: int) -> list[Item]:
+    def _take(self, count: int, max_weight: float = math.inf) -> list[Item]:
+        """Take `count` items, fewer where later ones weigh more and these have `max_weight`."""
         items: list[Item] = []
-        while len(items) < count and not self.is_cut:
+        weight = 0
+        while len(items) < count and weight < max_weight and not self.is_cut:
             item = next(self._items, None)
             if item is None:
                 self.is_cut = True
@@ -170,6 +172,7 @@ class RunningFanOut:
             self.handed_out += 1
             self.positions += 1
             self.cut_nbytes += item.nbytes
+            weight += weigh(item)
             if type(item.data) is Chunk:
                 self.whole_chunks.append(item.data)
             elif self._counted_rows is not None:
@@ -205,39 +208,17 @@ class RunningFanOut:
         self._split.add(item, parts)
         return parts
 
-    def shrink(self, item: Item, parts: Sequence[Item]) -> bool:
-        """Limit later chunks after `item` was too large and split; return if the limit is lower."""
-        if not self._cap.refuse(item.index, len(parts), max(part.nbytes for part in parts)):
-            return False
-        max_nbytes = self._cap.max_nbytes
-        assert max_nbytes is not None
-        if self._too_large is None:
-            self._too_large = item.nbytes
-        else:
-            self.sizes.pop()  # one reason stands for all reductions
-        before, size = format_nbytes(self._too_large), format_nbytes(max_nbytes)
-        reason = (
-            f"{before} chunks were too large for this function: {size} from chunk "
-            f"{self.positions} on"
-        )
-        self.sizes.append((self.positions, Size(max_nbytes, reason)))
-        return True
-
     def fit(self, item: Item) -> list[Item]:
         """Return `item`, or its parts where it is larger than what is known to fit."""
-        if self._cap.fits(item.nbytes):
+        if self.costs.fits(item.nbytes):
             return [item]
         return [fit for part in self.split(item) for fit in self.fit(part)] or [item]
 
     def next_target(self) -> Size:
         """Return the size of the next chunk, as far as is known by now."""
         remaining = max(0, self.total_nbytes - self.cut_nbytes)
-        size = self._learner.next_size(remaining, self._workers, self.handed_out - self.ended)
-        if self._cap.max_nbytes is not None:
-            return min(size, self.sizes[-1][1], key=lambda candidate: candidate.target_nbytes)
-        if not self.sizes or self.sizes[-1][1].target_nbytes != size.target_nbytes:
-            self.sizes.append((self.handed_out, size))
-        return size
+        in_flight = self.handed_out - self.ended
+        return self.costs.next_size(self.handed_out, remaining, self._workers, in_flight)
 
     def _remaining_weight(self) -> int | None:
         if self.total_nbytes:
@@ -289,19 +270,10 @@ class RunningFanOut:
         is not this item's.
         """
         self.ended += 1
-        self._work_s += sum(attempt.work_s for attempt in outcome.attempts)
-        self._cpu_s += sum(attempt.cpu_s or 0.0 for attempt in outcome.attempts)
-        self._ended_weight += _weight(item)
+        self.costs.end(item, outcome, shares_process)
         self.ledger.enter(item, outcome)
         completed = outcome.status is Status.COMPLETED
         self.completed += completed and not outcome.is_fallback
-        if completed:
-            self._cap.take(item.nbytes)
-            attempt = outcome.attempts[-1]
-            memory = attempt.memory_nbytes if shares_process else attempt.peak_nbytes
-            self._learner = self._learner.observe(
-                Observation(_weight(item), attempt.work_s, memory if item.nbytes else None)
-            )
         partials, result = outcome.value if completed else ((), None)
         for number, tree in enumerate(self._trees):
             tree.add(item.index, partials[number] if completed else ABSENT)
@@ -310,22 +282,11 @@ class RunningFanOut:
 
     def end_block(self, items: Sequence[Item], block: OutcomeBlock, shares_process: bool) -> None:
         """Take the outcomes of `items`, which completed together: see `end`."""
-        works_s = block.works_s
         self.ended += len(items)
-        self._work_s += sum(works_s)
-        self._cpu_s += block.cpu_s
         sizes = [item.nbytes for item in items]
-        self._ended_weight += sum(nbytes or 1 for nbytes in sizes)
+        self.costs.end_block(sizes, block, shares_process)
         self.ledger.enter_block(items, sum(sizes), block)
         self.completed += len(items)
-        for nbytes in sizes if self._cap.max_nbytes is not None else ():
-            self._cap.take(nbytes)
-        memory = block.memory_nbytes if shares_process else block.peaks_of_items()
-        last = zip(sizes[-WINDOW:], works_s[-WINDOW:], memory[-WINDOW:], strict=True)
-        observed = [
-            Observation(size or 1, work_s, peak if size else None) for size, work_s, peak in last
-        ]
-        self._learner = self._learner.observe_all(observed, len(items))
         for number, tree in enumerate(self._trees):
             for item, (partials, _) in zip(items, block.values, strict=True):
                 tree.add(item.index, partials[number])
@@ -345,17 +306,9 @@ class RunningFanOut:
 
         Before anything has ended, it is the least that is left by the CPU time that they `used_s`.
         """
-        expected = self.total_nbytes or self._total_items
+        expected = self.total_nbytes or self._total_items or 0
         handed_out = self.cut_nbytes or self.handed_out
-        if not expected or not handed_out:
-            return None
-        if not self._ended_weight:
-            return used_s / handed_out * max(0, expected - handed_out)
-        cost_s = max(self._work_s / workers, self._cpu_s) / self._ended_weight
-        last = self._learner.recent[-4:]  # the cost may rise along a file
-        last_s = sum(each.duration_s for each in last) / workers
-        cost_s = max(cost_s, last_s / max(1, sum(each.nbytes for each in last)))
-        return cost_s * max(0, expected - self._ended_weight)
+        return self.costs.estimate_s(expected, handed_out, workers, used_s)
 
     def finish(self, number: int) -> Any:
         """Return the answer of the reducer with that number."""
@@ -393,8 +346,3 @@ class RunningFanOut:
                     f"{self.name}: {booked['planned']:,} {unit} were planned, but not all are "
                     f"accounted for ({booked}); please report this as a bug"
                 )
-
-
-def _weight(item: Item) -> int:
-    """Return the weight of an item: its bytes, or 1."""
-    return item.nbytes or 1

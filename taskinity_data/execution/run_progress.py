@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.worker.deadline import Deadline
     from taskinity_data.outcome import Outcome
 
-__all__ = ["StageProgress", "StopRules", "failing"]
+__all__ = ["StageProgress", "StopRules", "failing", "timed"]
 
 
 class StageProgress:
@@ -173,6 +174,16 @@ class StopRules:
         if self.deadline is None or self.deadline.left_s >= 0:
             return None
         return TimeoutError(f"the run took longer than run_timeout ({self._run_timeout_s:g} s)")
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add how long the block takes to `seconds`, under `name`, whether it fails or not."""
+    at = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[name] += time.perf_counter() - at
 
 
 @contextmanager

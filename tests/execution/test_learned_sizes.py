@@ -53,6 +53,24 @@ def test_sizes_follow_what_chunks_take_and_not_what_other_programs_take_meanwhil
     assert _next_size(duration_s=2.0, cpu_s=0.1) == alone
 
 
+def test_larger_chunks_behind_a_small_one_make_no_larger_batch():
+    plan = td.open_dataset(pd.DataFrame({"n": range(4_000)})).plan(chunk_size="40 rows")
+    halves = plan[1].split()
+    chunks = [plan[0], halves[0], *plan[2:]]
+    fan_out = RunningFanOut(
+        Job("P", ((),)),
+        chunk_items(chunks),
+        total_nbytes=plan.nbytes,
+        learner=Learner(Size(320, "as requested")),
+    )
+    ((first,),) = fan_out.take_batches(1, 2)
+    attempt = Attempt(1, 0.0, duration_s=0.01, worker="w")
+    outcome = Outcome("P", first.key, Status.COMPLETED, (attempt,), value=((), None))
+    fan_out.end(first, outcome, shares_process=False)
+    # 30 ms of work are six of the half ones, but three of the others.
+    assert [item.nbytes for item in fan_out.take_batch(2)] == [160, 320, 320, 320]
+
+
 def test_small_data_of_built_in_reducers_alone_are_one_chunk(tmp_path):
     path = tmp_path / "small.csv"
     path.write_text("key,value\n" + "a,1\nb,2\n" * 40_000)

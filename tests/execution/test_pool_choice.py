@@ -15,6 +15,7 @@ from shared_lock import see_shared_lock
 import taskinity_data as td
 from taskinity_data.execution import choose_scheduler as choose
 from taskinity_data.execution.schedulers.children import ChildStrategy
+from taskinity_data.execution.window import Window
 from taskinity_data.execution.worker.job import Job, Step
 from taskinity_data.execution.worker.thread_time import LockWatch
 
@@ -201,6 +202,33 @@ def test_no_chunk_waits_in_a_queue_before_one_has_ended(monkeypatch):
     assert chooser.limit(8) == 8
     assert "do not block each other" in chooser.reason
     chooser.close()
+
+
+def test_no_thread_idles_once_the_first_chunk_has_ended(monkeypatch):
+    def look(watch, now_s, *_, has_ended):
+        watch.begun_s, watch.runs_alone = now_s, not has_ended
+
+    def wait(window, timeout_s):
+        if ended:
+            in_flight.append(len(window))
+        finished = wait_as_ever(window, timeout_s)
+        ended.extend(finished)
+        return finished
+
+    in_flight, ended, wait_as_ever = [], [], Window.wait
+    monkeypatch.setattr(LockWatch, "look", look)
+    monkeypatch.setattr(Window, "wait", wait)
+    threads, both = set(), threading.Event()
+
+    def work(chunk):
+        if chunk.n.iloc[0]:
+            threads.add(threading.get_ident())
+            if len(threads) == 2:
+                both.set()
+            assert both.wait(WAIT_S)
+
+    td.process(FRAME, work, workers=2, chunk_size="1 rows", progress=False)
+    assert in_flight[0] > 1
 
 
 def test_a_job_that_can_not_be_sent_stays_in_threads():
