@@ -107,8 +107,6 @@ class Mending:
         Of all that stands there.
     number : int
         Of the run: 0 is the first, whose facts are `meta`, the others' are `added`.
-    first, end : int
-        Which parts are that run's.
     bring : callable
         (stored part, name) -> the name under which a commit finds it; `name` is where it was
         staged once.
@@ -117,35 +115,25 @@ class Mending:
     ----------
     parts : tuple of StoredPart
         Those of that run.
+    meta : dict
+        Its facts.
     others : sequence of dict
         The facts of the other runs whose parts stand there.
-    expected : pyarrow.Schema or None
-        That of the dataset which the run had added to.
     """
 
     def __init__(
-        self,
-        whole: Manifest,
-        number: int,
-        first: int,
-        end: int,
-        bring: Callable[[StoredPart, str], str],
+        self, whole: Manifest, number: int, bring: Callable[[StoredPart, str], str]
     ) -> None:
-        self.parts = whole.parts[first:end]
+        self._first, self._end = whole.find_parts(number)
+        self.parts = whole.parts[self._first : self._end]
+        self.meta = whole.metas[number]
         self.others = (*whole.metas[:number], *whole.metas[number + 1 :])
-        self.expected = whole.schema if number else None
-        self._whole, self._number, self._first, self._end = whole, number, first, end
-        self._meta, self._bring = whole.metas[number], bring
+        self._whole, self._number, self._bring = whole, number, bring
         self._left: dict[tuple[str, str], list[StoredPart]] = {}
-        before = self._meta.get(RETYPED, {})
+        before = self.meta.get(RETYPED, {})
         for part in self.parts:
             key = os.path.dirname(part.path), before.get(part.path, part.checksum)
             self._left.setdefault(key, []).append(part)
-
-    @property
-    def is_added(self) -> bool:
-        """Whether the run had added to a dataset."""
-        return self._number > 0
 
     def put(self, manifest: Manifest) -> Manifest:
         """Return the manifest of all, with `manifest` in the place of the run's parts.
@@ -168,7 +156,7 @@ class Mending:
     @property
     def inputs(self) -> Sequence[Mapping[str, Any]]:
         """The files of which rows stand in it, as the manifest lists them."""
-        return tuple(self._meta.get("inputs", ()))
+        return tuple(self.meta.get("inputs", ()))
 
     def reclaim(self, part: Part) -> Part | None:
         """Return `part` with its files as they stand, None if one is not there as it was written.

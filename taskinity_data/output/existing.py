@@ -15,21 +15,25 @@ if TYPE_CHECKING:
 __all__ = ["check_all_ours", "check_all_there", "check_allowed", "check_same", "is_hidden"]
 
 
-def check_allowed(target: str, if_exists: str, *, has_manifest: bool) -> None:
-    """Raise `PlanError` if `if_exists` does not allow a run to write to the existing `target`.
+def check_allowed(target: str, if_exists: str, existing: Manifest | None) -> Manifest:
+    """Return `existing`, if `if_exists` allows a run to write to the existing `target`.
 
-    `has_manifest`: the files were written by an earlier run, and can be overwritten or extended.
+    Raises
+    ------
+    PlanError
+        It does not; no earlier run wrote the files, so that they can't be overwritten or extended.
     """
     if if_exists == "error":
-        ways = ", or set if_exists='overwrite' or if_exists='append'" if has_manifest else ""
+        ways = "" if existing is None else ", or set if_exists='overwrite' or if_exists='append'"
         raise PlanError(
             f"output={target!r} already exists and is not empty; name another directory{ways}"
         )
-    if not has_manifest:
+    if existing is None:
         raise PlanError(
             f"output={target!r} holds files that no run of this library wrote (no {MANIFEST}); "
             f"if_exists={if_exists!r} changes none of them: name another directory"
         )
+    return existing
 
 
 def check_all_ours(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from bisect import bisect_left, bisect_right
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,15 +16,15 @@ import pyarrow as pa
 
 from taskinity_data.errors import ReadError
 from taskinity_data.output.common_schema import CommonSchema
-from taskinity_data.sources.written import BATCH, MANIFEST
+from taskinity_data.sources.written import BATCH, MANIFEST, PART
 
 __all__ = [
     "BATCH",
     "BATCH_NUMBER",
     "MANIFEST",
+    "RUNS",
     "Manifest",
     "StoredPart",
-    "batch_of",
     "parse_manifest",
     "read_manifest",
 ]
@@ -32,6 +33,9 @@ _VERSION = 1
 
 BATCH_NUMBER = "batch"
 """In the facts of a run that has appended on a disk: its number there, from 1."""
+
+RUNS = "runs"
+"""In the facts of a run in a store: what names of its parts have in common, one for each try."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,16 @@ class Manifest:
     def nbytes(self) -> int:
         """Of all parts."""
         return sum(part.nbytes for part in self.parts)
+
+    def find_parts(self, number: int) -> tuple[int, int]:
+        """Return which parts run `number` has committed: the first, and behind the last."""
+        number_of = {
+            key: index
+            for index, meta in reversed([*enumerate(self.metas)])
+            for key in (meta.get(BATCH_NUMBER, 0), *meta.get(RUNS, ()))
+        }
+        numbers = [number_of.get(_run_or_batch_of(part.path), 0) for part in self.parts]
+        return bisect_left(numbers, number), bisect_right(numbers, number)
 
     def joined(self, other: Manifest) -> Manifest:
         """Return both as one: the parts of `other`, which was added, stand behind these.
@@ -168,13 +182,6 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
         return parse_manifest(file.read(), path)
 
 
-def batch_of(path: str) -> int:
-    """Return the number of the batch that the path of a part shows; 0: none."""
-    name = path.rpartition("/")[2]
-    digits = name.removeprefix(BATCH).partition("-")[0]
-    return int(digits) if name.startswith(BATCH) and digits.isdecimal() else 0
-
-
 def parse_manifest(text: bytes, path: str) -> Manifest:
     """Return the manifest that `text`, read from `path`, is; `ReadError` if it is none."""
     try:
@@ -185,6 +192,16 @@ def parse_manifest(text: bytes, path: str) -> Manifest:
             "into another directory",
             path=path,
         ) from error
+
+
+def _run_or_batch_of(path: str) -> str | int:
+    """Return what a part's name has of its run: of one in a store its mark, else its batch or 0."""
+    name = path.rpartition("/")[2]
+    in_store = PART.fullmatch(name)
+    if in_store is not None:
+        return in_store["run"]
+    digits = name.removeprefix(BATCH).partition("-")[0]
+    return int(digits) if name.startswith(BATCH) and digits.isdecimal() else 0
 
 
 def _encode(schema: pa.Schema) -> str:

@@ -38,22 +38,26 @@ class WriteAttempt:
     within: tuple[int, ...] = ()
 
 
-class Staging:
-    """Takes files for one run; frozen, picklable, safe in any number of threads and processes.
+@dataclass(frozen=True)
+class LocalStaging:
+    """A directory of the run alone, from which files are moved when it commits.
+
+    Frozen, picklable, safe in any number of threads and processes.
 
     Attributes
     ----------
     at_once : int
         How many files of a chunk are best put at a time.
-    directory : str or None
-        The directory on this machine that holds the files until the commit, if there is one.
+    directory : str
+    mode : int or None
+        The permissions of its files, whatever umask a function has set in the worker's process;
+        None: those that the system gives them.
     """
 
     at_once: ClassVar[int] = 1
 
-    @property
-    def directory(self) -> str | None:
-        return None
+    directory: str
+    mode: int | None = None
 
     def put(
         self, table: pa.Table, format_: Format, directory: str, attempt: WriteAttempt, number: int
@@ -63,43 +67,19 @@ class Staging:
         `directory` is where it belongs below the target, `number` its place among the files of
         this attempt.
         """
-        raise NotImplementedError
-
-    def confirm(self, names: Sequence[str]) -> None:
-        """Take back the files of an attempt, and raise, if the run has ended meanwhile."""
-
-
-@dataclass(frozen=True)
-class LocalStaging(Staging):
-    """A directory of the run alone, from which files are moved when it commits.
-
-    Attributes
-    ----------
-    path : str
-    mode : int or None
-        The permissions of its files, whatever umask a function has set in the worker's process;
-        None: those that the system gives them.
-    """
-
-    path: str
-    mode: int | None = None
-
-    @property
-    def directory(self) -> str:
-        return self.path
-
-    def put(
-        self, table: pa.Table, format_: Format, directory: str, attempt: WriteAttempt, number: int
-    ) -> tuple[str, int, str]:
-        """Write and sync it; see `Staging`."""
         del directory  # made at the commit
         name = f"part-{attempt.index:05}-{attempt.key}-{attempt.token}-{number}.{format_.name}"
-        return name, *write_file(table, format_, os.path.join(self.path, name), self.mode)
+        return name, *write_file(table, format_, os.path.join(self.directory, name), self.mode)
+
+    def confirm(self, names: Sequence[str]) -> None:
+        """Do nothing: what is left behind goes with the directory."""
 
 
 @dataclass(frozen=True)
-class StoreStaging(Staging):
+class StoreStaging:
     """The target itself, in a store: parts have their last names, and no manifest lists them.
+
+    As `LocalStaging`, but for the directory.
 
     Attributes
     ----------
@@ -114,6 +94,7 @@ class StoreStaging(Staging):
     """
 
     at_once: ClassVar[int] = 8  # an upload is mostly waiting
+    directory: ClassVar[None] = None
 
     remote: Remote
     batch: int
@@ -124,7 +105,7 @@ class StoreStaging(Staging):
     def put(
         self, table: pa.Table, format_: Format, directory: str, attempt: WriteAttempt, number: int
     ) -> tuple[str, int, str]:
-        """Upload it; see `Staging`. Its bytes are in memory until then."""
+        """Upload it; see `LocalStaging`. Its bytes are in memory until then."""
         if self.process not in (None, name_process()):
             raise PlanError(
                 f"output={self.remote.url!r} is in the memory of {self.process}, where other "
@@ -161,6 +142,10 @@ class StoreStaging(Staging):
                 f"{self.remote.url}: the run has ended, or another one has taken over; what this "
                 "worker wrote was removed"
             )
+
+
+Staging = LocalStaging | StoreStaging
+"""Takes files for one run."""
 
 
 def name_process() -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from taskinity_data.execution.driver import Driver
     from taskinity_data.flow.flow import Flow
     from taskinity_data.outcome import Outcome
-    from taskinity_data.output.sink import Sink
+    from taskinity_data.output.target import Sink
     from taskinity_data.run.describe_run import CallFacts
     from taskinity_data.run.journal import NoticeBoard, RunJournal
     from taskinity_data.run.options import RunOptions

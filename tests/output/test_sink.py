@@ -403,7 +403,7 @@ def test_a_part_that_is_gone_or_cut_is_told(tmp_path):
     for damage, said in ((Path.unlink, "is missing"), (lambda p: os.truncate(p, 4), "has 4 bytes")):
         with open_sink(tmp_path / "out") as sink:
             part = sink.writer.write("k", 0, pd.DataFrame({"a": [1]}))
-            damage(Path(sink.writer.staging.path, part.files[0].name))
+            damage(Path(sink.writer.staging.directory, part.files[0].name))
             with pytest.raises(ReadError, match=said):
                 sink.commit([part])
     assert os.listdir(tmp_path) == []

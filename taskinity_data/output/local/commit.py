@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +26,17 @@ from taskinity_data.disk import (
     sync_tree,
 )
 from taskinity_data.errors import LedgerError, PlanError
-from taskinity_data.output.manifest import BATCH, MANIFEST, StoredPart
-from taskinity_data.output.partitions import empty_directory
+from taskinity_data.output.local.work_place import enter
+from taskinity_data.output.manifest import (
+    BATCH,
+    BATCH_NUMBER,
+    MANIFEST,
+    StoredPart,
+    read_manifest,
+)
 from taskinity_data.output.parts import check_nbytes, lacks_types, retype
-from taskinity_data.output.staging import write_file
+from taskinity_data.output.staging import LocalStaging, digest_file, write_file
+from taskinity_data.output.target import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -36,81 +44,131 @@ if TYPE_CHECKING:
     from taskinity_data.output.local.work_place import WorkPlace
     from taskinity_data.output.manifest import Manifest
     from taskinity_data.output.parts import Part, StagedFile
-    from taskinity_data.output.write_formats import Format
 
-__all__ = [
-    "carry_over",
-    "describe",
-    "gather",
-    "publish_new",
-    "publish_over",
-    "write_empty",
-]
+__all__ = ["LocalSink", "find_directory"]
 
 
-def gather(
-    work: WorkPlace,
-    parts: Sequence[Part],
-    schema: pa.Schema | None,
-    format_: Format,
-    partition_by: Sequence[str],
-    batch: int = 0,
-) -> tuple[StoredPart, ...]:
-    """Bring the files of `parts` to the run's `final` directory, under their last names.
+class LocalSink(Sink):
+    """A directory of this machine, which one rename makes visible.
 
     Parameters
     ----------
-    work : WorkPlace
-    parts : sequence of Part
-        In chunk order.
-    schema : pyarrow.Schema or None
-        What they agree on; files in which a column has no type are written again with it.
-    format_ : Format
-    partition_by : sequence of str
-    batch : int
-        How many runs have added parts before: names sort behind theirs; 0: these are the first.
+    path : str
+        As `find_directory` gives it.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._work = enter(path)
+        self._batch = 0  # how many runs have added parts before
+
+    def _read_existing(self) -> Manifest | None:
+        self._work.prepare()
+        self.staging = LocalStaging(self._work.parts, self._work.mode)
+        has_manifest = os.path.isfile(os.path.join(self.target, MANIFEST))
+        return read_manifest(self.target) if has_manifest else None
+
+    def _has_files(self) -> bool:
+        return os.path.isdir(self.target) and bool(os.listdir(self.target))
+
+    def _list_files(self) -> dict[str, int | None]:
+        sizes: dict[str, int | None] = {}
+        for parent, directories, names in os.walk(self.target):
+            directories[:] = [name for name in directories if not name.startswith((".", "_"))]
+            for name in names:
+                path = os.path.join(parent, name)
+                size = os.path.getsize(path) if os.path.isfile(path) else -1
+                sizes[os.path.relpath(path, self.target)] = size
+        return sizes
+
+    def _follow(self, existing: Manifest) -> None:
+        if self.mending is not None:
+            self._batch = self.mending.meta.get(BATCH_NUMBER, 0)
+        elif self._is_added:
+            self._batch = max(meta.get(BATCH_NUMBER, 0) for meta in existing.metas) + 1
+
+    def _is_whole(self, part: StoredPart) -> bool:
+        path = os.path.join(self.target, part.path)
+        return digest_file(path) == (part.nbytes, part.checksum)
+
+    def _bring(self, part: StoredPart, name: str) -> str:
+        link(os.path.join(self.target, part.path), os.path.join(self._work.parts, name))
+        return name
+
+    def holds(self, path: str) -> bool:
+        """Return whether the file `path` lies in it."""
+        return super().holds(path) or super().holds(os.path.realpath(path))
+
+    def _gather(self, parts: Sequence[Part], schema: pa.Schema | None) -> tuple[StoredPart, ...]:
+        format_ = self.writer.format
+        stored = []
+        for part, file, name in _name_files(parts, format_.name, self._batch):
+            source = os.path.join(self._work.parts, file.name)
+            directory = make_directories(self._work.final, file.directory)
+            path = os.path.join(directory, name)
+            size = os.path.getsize(source) if os.path.isfile(source) else -1
+            check_nbytes(part, source, size, file.nbytes, "do all workers see the same file system")
+            if os.path.lexists(path):
+                raise LedgerError(
+                    f"{part.label}: a second file would be named {file.directory}/{name}; this "
+                    "file system takes two names for one, so partition by another column"
+                )
+            nbytes, checksum = file.nbytes, file.checksum
+            if lacks_types(part, schema, format_, self.writer.partition_by):
+                with pa.OSFile(source) as opened:
+                    table = retype(format_.read(opened), schema)
+                nbytes, checksum = write_file(table, format_, path)
+            else:
+                rename(source, path)
+            relative = os.path.join(file.directory, name)
+            stored.append(StoredPart(relative, part.index, part.key, file.rows, nbytes, checksum))
+        return tuple(stored)
+
+    def _put_empty(self, table: pa.Table, directory: str) -> tuple[str, int, str]:
+        name = os.path.join(directory, f"part-00000-empty.{self.writer.format.name}")
+        make_directories(self._work.final, directory)
+        written = write_file(table, self.writer.format, os.path.join(self._work.final, name))
+        return name, *written
+
+    def _publish(self, manifest: Manifest) -> None:
+        work = self._work
+        if self._batch:
+            manifest = replace(manifest, meta={**manifest.meta, BATCH_NUMBER: self._batch})
+        if self.mending is not None:
+            carry_over(work, {part.path for part in self.mending.parts})
+        elif self._is_added:
+            carry_over(work, ())
+        describe(work, self._join(manifest))
+        if self._existing is not None and self._has_files():
+            publish_over(work)
+        else:
+            publish_new(work)
+
+    def _leave(self) -> None:
+        self._work.leave()
+
+
+def find_directory(text: str) -> str:
+    """Return the absolute path, links resolved, of a directory that can be a target.
 
     Raises
     ------
-    ReadError
-        A file is missing or has another size than when it was written.
-    LedgerError
-        Two files would have the same name, as on a file system that ignores case.
+    PlanError
+        The path is empty or invalid, a file, or a mount point.
     """
-    stored = []
-    for part, file, name in _name_files(parts, format_.name, batch):
-        source = os.path.join(work.parts, file.name)
-        directory = make_directories(work.final, file.directory)
-        path = os.path.join(directory, name)
-        size = os.path.getsize(source) if os.path.isfile(source) else -1
-        check_nbytes(part, source, size, file.nbytes, "do all workers see the same file system")
-        if os.path.lexists(path):
-            raise LedgerError(
-                f"{part.label}: a second file would be named {file.directory}/{name}; this file "
-                "system takes two names for one, so partition by another column"
-            )
-        nbytes, checksum = file.nbytes, file.checksum
-        if lacks_types(part, schema, format_, partition_by):
-            with pa.OSFile(source) as opened:
-                table = retype(format_.read(opened), schema)
-            nbytes, checksum = write_file(table, format_, path)
-        else:
-            rename(source, path)
-        relative = os.path.join(file.directory, name)
-        stored.append(StoredPart(relative, part.index, part.key, file.rows, nbytes, checksum))
-    return tuple(stored)
-
-
-def write_empty(
-    work: WorkPlace, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
-) -> StoredPart:
-    """Write a file without rows, from which readers know the columns."""
-    directory = empty_directory(schema, partition_by)
-    name = f"part-00000-empty.{format_.name}"
-    path = os.path.join(make_directories(work.final, directory), name)
-    table = schema.empty_table().drop_columns(list(partition_by))
-    nbytes, checksum = write_file(table, format_, path)
-    return StoredPart(os.path.join(directory, name), 0, "empty", 0, nbytes, checksum)
+    if not text:
+        raise PlanError("output: the path is empty; name a directory")
+    if "\0" in text:
+        raise PlanError(f"output={text!r} is not a path; name a directory")
+    path = os.path.realpath(os.path.expanduser(text))
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise PlanError(f"output={text!r} is a file; name a directory")
+    if os.path.ismount(path):
+        raise PlanError(
+            f"output={text!r} is a mount point, which can't be replaced in one step; name a "
+            "directory in it"
+        )
+    return path
 
 
 def describe(work: WorkPlace, manifest: Manifest) -> None:

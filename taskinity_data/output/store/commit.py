@@ -1,4 +1,4 @@
-"""A target in a store, which a manifest that is written last makes visible.
+"""From parts in a store to a manifest that lists them, which makes them visible.
 
 A store renames nothing: parts are written under their last names, which hold the run's, and count
 once the manifest lists them.
@@ -15,41 +15,31 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError, TaskinityDataError
-from taskinity_data.output.complete import Mending
-from taskinity_data.output.existing import check_all_ours, check_all_there, check_allowed, is_hidden
-from taskinity_data.output.manifest import (
-    MANIFEST,
-    StoredPart,
-    parse_manifest,
-)
-from taskinity_data.output.partitions import empty_directory
+from taskinity_data.output.existing import is_hidden
+from taskinity_data.output.manifest import MANIFEST, RUNS, StoredPart, parse_manifest
 from taskinity_data.output.parts import check_nbytes, lacks_types, retype
 from taskinity_data.output.staging import StoreStaging, WriteAttempt, name_process
 from taskinity_data.output.store.lock import Marker, find_markers
+from taskinity_data.output.target import Sink
 from taskinity_data.sources.written import PART
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.output.complete import Earlier
     from taskinity_data.output.manifest import Manifest
     from taskinity_data.output.parts import Part
     from taskinity_data.output.store.remote import Remote
-    from taskinity_data.output.write_formats import Format
 
-__all__ = ["StoreTarget", "read_standing"]
+__all__ = ["StoreSink", "read_standing"]
 
 _STAGED_MANIFEST = re.compile(re.escape(MANIFEST) + r"\.[0-9a-f]{12}")
 """The name of a manifest that is about to be moved to its place."""
 
-_RUNS = "runs"
-"""In a manifest's facts: what names of its parts have in common, one for each try."""
-
 _LOG = logging.getLogger(__name__)
 
 
-class StoreTarget:
-    """A directory of a store that is locked for one run; see `LocalTarget`.
+class StoreSink(Sink):
+    """A directory of a store, which a manifest that is written last makes visible.
 
     Parameters
     ----------
@@ -61,12 +51,14 @@ class StoreTarget:
         Nothing can be written there, or another run is writing.
     """
 
+    _shows_all_files = False
+
     def __init__(self, remote: Remote) -> None:
-        self.shown = remote.url
+        super().__init__(remote.url)
         self._remote, self._run = remote, os.urandom(6).hex()
         self.is_in_process = remote.store.protocol == "memory"
-        self.mending: Mending | None = None
         self._before: bytes | None = None
+        self._sizes: dict[str, int | None] = {}
         self._may_stand: set[str] = set()
         self._marker = Marker(remote, self._run)
         self._dead = self._marker.put()
@@ -76,16 +68,7 @@ class StoreTarget:
         process = name_process() if self.is_in_process else None
         return StoreStaging(self._remote, batch, self._run, self._marker.name, process)
 
-    def look(self, if_exists: str, earlier: Earlier | None = None) -> Manifest | None:
-        """Remove what dead runs left; the manifest of what stands there, None where nothing does.
-
-        Raises
-        ------
-        PlanError
-            `if_exists` does not go with it.
-        ResumeError
-            What `earlier` has committed is not there as it was, or leaves nothing to do.
-        """
+    def _read_existing(self) -> Manifest | None:
         infos = self._remote.list_files()
         self._before = _read_manifest(self._remote, infos)
         existing = _parse(self._remote, self._before)
@@ -93,46 +76,20 @@ class StoreTarget:
         try:
             self._remote.remove(stale)
         except OSError as error:
-            _LOG.warning("%s: what an earlier run left stays there: %s", self.shown, error)
-        others = set(infos) - set(stale) - set(find_markers(infos))
-        if earlier is not None:
-            if existing is not None and self._find_earlier(earlier, existing, infos):
-                check_all_ours(self.shown, existing, sorted(others))
-                return existing
-            earlier.check_there(self.shown)
-        if not others:
-            return None
-        check_allowed(self.shown, if_exists, has_manifest=existing is not None)
-        assert existing is not None
-        if if_exists == "overwrite":
-            check_all_ours(self.shown, existing, sorted(others))
-        elif if_exists == "append":
-            check_all_there(
-                self.shown, existing, {name: infos[name].get("size") for name in others}
-            )
-        self.staging = self._stage(_batch_of(existing.parts) + 1)
+            _LOG.warning("%s: what an earlier run left stays there: %s", self.target, error)
+        others = infos.keys() - {*stale, *find_markers(infos)}
+        self._sizes = {name: infos[name].get("size") for name in sorted(others)}
         return existing
 
-    def _find_earlier(
-        self, earlier: Earlier, existing: Manifest, infos: Mapping[str, Mapping[str, Any]]
-    ) -> bool:
-        """Return whether `earlier` has committed there; if so, let its parts be reused."""
-        number = earlier.find(self.shown, existing)
-        if number is None:
-            return False
-        metas = existing.metas
-        runs = set(metas[number].get(_RUNS, ()))
-        numbers = [n for n, part in enumerate(existing.parts) if _run_of(part.path) in runs]
-        if not numbers and number != len(metas) - 1:
-            raise earlier.refuse(self.shown, "other runs have appended to it since")
-        first, end = (numbers[0], numbers[-1] + 1) if numbers else (len(existing.parts),) * 2
-        self.mending = Mending(existing, number, first, end, lambda part, _: part.path)
-        for part in self.mending.parts:
-            if infos.get(part.path, {}).get("size") != part.nbytes:
-                state = "was changed" if part.path in infos else "is gone"
-                raise earlier.refuse(self.shown, f"{self._remote.show(part.path)} {state} since")
-        self.staging = self._stage(_batch_of(self.mending.parts) or _batch_of(existing.parts) + 1)
-        return True
+    def _has_files(self) -> bool:
+        return bool(self._sizes)
+
+    def _list_files(self) -> dict[str, int | None]:
+        return self._sizes
+
+    def _follow(self, existing: Manifest) -> None:
+        mended = 0 if self.mending is None else _batch_of(self.mending.parts)
+        self.staging = self._stage(mended or _batch_of(existing.parts) + 1)
 
     def _find_leftovers(self, infos: Mapping[str, Any], existing: Manifest | None) -> list[str]:
         """Files that count for nothing; the markers of dead runs stand last."""
@@ -140,28 +97,8 @@ class StoreTarget:
         parts = [name for name in infos if _is_staged(name) and name not in listed]
         return [*parts, *(name for name in self._dead if name in infos)]
 
-    def holds(self, path: str) -> bool:
-        """Return whether the file `path` lies in it."""
-        return path.startswith(self.shown.rstrip("/") + "/")
-
-    def gather(
-        self,
-        parts: Sequence[Part],
-        schema: pa.Schema | None,
-        format_: Format,
-        partition_by: Sequence[str],
-    ) -> tuple[StoredPart, ...]:
-        """Return the files of `parts`, each there whole; rewrite those that lack types.
-
-        Raises
-        ------
-        ReadError
-            A file is missing or has another size than when it was written.
-        PlanError
-            Files of others have come there since the run began.
-        OSError
-            One can't be written again.
-        """
+    def _gather(self, parts: Sequence[Part], schema: pa.Schema | None) -> tuple[StoredPart, ...]:
+        format_ = self.writer.format
         infos = self._remote.list_files()
         self._check_new(infos)
         stored = []
@@ -172,7 +109,7 @@ class StoreTarget:
                 path = self._remote.show(file.name)
                 check_nbytes(part, path, size, file.nbytes, "has something else removed it")
                 name, nbytes, checksum = file.name, file.nbytes, file.checksum
-                if lacks_types(part, schema, format_, partition_by):
+                if lacks_types(part, schema, format_, self.writer.partition_by):
                     data = self._remote.read(name, nbytes)
                     table = retype(format_.read(pa.BufferReader(data)), schema)
                     name, nbytes, checksum = self.staging.put(
@@ -182,33 +119,14 @@ class StoreTarget:
                 stored.append(part_there)
         return tuple(stored)
 
-    def write_empty(
-        self, schema: pa.Schema, format_: Format, partition_by: Sequence[str]
-    ) -> StoredPart:
-        """Write a file without rows, from which readers know the columns."""
-        directory = empty_directory(schema, partition_by)
-        table = schema.empty_table().drop_columns(list(partition_by))
+    def _put_empty(self, table: pa.Table, directory: str) -> tuple[str, int, str]:
         attempt = WriteAttempt(0, "empty", os.urandom(4).hex())
-        name, nbytes, checksum = self.staging.put(table, format_, directory, attempt, 0)
-        return StoredPart(name, 0, "empty", 0, nbytes, checksum)
+        return self.staging.put(table, self.writer.format, directory, attempt, 0)
 
-    def publish(self, manifest: Manifest, existing: Manifest | None, if_exists: str) -> None:
-        """Put the manifest that lists what was gathered: one request, after which it stands.
-
-        Raises
-        ------
-        PlanError
-            Another run took this one for dead; something has come there since it began.
-        OSError
-            The manifest can't be put, and is not there.
-        """
+    def _publish(self, manifest: Manifest) -> None:
         self._check_unchanged()
         runs = {_run_of(part.path) for part in manifest.parts} - {None}
-        manifest = replace(manifest, meta={**manifest.meta, _RUNS: sorted(runs)})
-        if self.mending is not None:
-            manifest = self.mending.put(manifest)
-        elif existing is not None and if_exists == "append":
-            manifest = existing.joined(manifest)
+        manifest = self._join(replace(manifest, meta={**manifest.meta, RUNS: sorted(runs)}))
         text = manifest.to_json().encode()
         self._may_stand = _list(manifest)
         try:
@@ -220,7 +138,7 @@ class StoreTarget:
                 raise OSError(
                     f"{error}; the dataset is what it was, unless the store did get the manifest"
                 ) from None
-        self._remove_old(existing)
+        self._remove_old()
 
     def _stands(self, text: bytes) -> bool:
         try:
@@ -236,7 +154,7 @@ class StoreTarget:
     def _check_unchanged(self) -> None:
         if self._remote.look_up(self._marker.name) is None:
             raise PlanError(
-                f"output={self.shown!r}: another run took over, as this one gave no sign of life; "
+                f"output={self.target!r}: another run took over, as this one gave no sign of life; "
                 "nothing was committed. Run it again"
             )
         if self._read_now() != self._before:
@@ -244,31 +162,28 @@ class StoreTarget:
 
     def _describe_changed(self) -> str:
         return (
-            f"output={self.shown!r}: something has come there since the run began, and was left as "
-            "it is; nothing was written. Name another directory"
+            f"output={self.target!r}: something has come there since the run began, and was left "
+            "as it is; nothing was written. Name another directory"
         )
 
-    def _remove_old(self, old: Manifest | None) -> None:
+    def _remove_old(self) -> None:
         """Remove what the old manifest listed and the new one does not."""
-        if old is None:
+        if self._existing is None:
             return
         try:
-            self._remote.remove(sorted(_list(old) - self._may_stand))
+            self._remote.remove(sorted(_list(self._existing) - self._may_stand))
         except OSError as error:
-            _LOG.warning("%s: the run has committed, but left files: %s", self.shown, error)
+            _LOG.warning("%s: the run has committed, but left files: %s", self.target, error)
 
-    def leave(self) -> None:
-        """Drop what was not committed, and let the next run in.
-
-        Where the store does not answer, what is left is removed by the next run.
-        """
+    def _leave(self) -> None:
+        # Where the store does not answer, what is left is removed by the next run.
         try:
             # In this order: who writes a part now finds no marker behind it, and removes it.
             self._marker.remove()
             names = [name for name in self._remote.list_files() if self._is_own(name)]
             self._remote.remove(name for name in names if name not in self._may_stand)
         except (OSError, TaskinityDataError) as error:
-            _LOG.warning("%s: the run has ended, but left files: %s", self.shown, error)
+            _LOG.warning("%s: the run has ended, but left files: %s", self.target, error)
 
     def _is_own(self, name: str) -> bool:
         return _is_staged(name) and self._run in os.path.basename(name)

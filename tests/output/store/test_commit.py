@@ -13,7 +13,7 @@ from store_frames import cut, frame, read, same
 
 import taskinity_data as td
 from taskinity_data.errors import LedgerError, PlanError, ReadError, SchemaError, SourceNotFound
-from taskinity_data.output.manifest import Manifest
+from taskinity_data.output.manifest import Manifest, StoredPart
 from taskinity_data.output.sink import open_sink
 from taskinity_data.output.staging import WriteAttempt
 from taskinity_data.output.store import lock as store_lock
@@ -437,7 +437,7 @@ def test_a_marker_is_put_anew_while_a_run_lives(memory, monkeypatch):
         # Another run takes this one for dead, and removes what it left.
         (marker,) = [name for name in names(memory) if name.startswith("_writing/")]
         memory.rm_file(f"/bucket/out/{marker}")
-        sink._target._marker._thread.join(10)
+        sink._marker._thread.join(10)
         with pytest.raises(PlanError, match="another run took over"):
             sink.commit([part])
     assert threading.active_count() == before
@@ -465,3 +465,16 @@ def test_leftovers_of_dead_runs_are_removed_by_name_alone(memory):
     assert names(memory) == sorted([*kept, *mine])
     same(read(URL), frame())
     assert len(read(f"{URL}/sub/b")) == 9
+
+
+def test_parts_are_found_by_the_runs_that_their_names_show():
+    names = [
+        "part-00000-k.parquet",
+        "part-batch-00001-00000-k.parquet",
+        "part-00002-00000000-k-0123456789ab-01234567-00000.parquet",
+        "year=2013/part-00002-00000001-k-ba9876543210-01234567-00000.parquet",
+    ]
+    parts = tuple(StoredPart(name, 0, "k", 1, 1, "") for name in names)
+    added = ({"batch": 1}, {"runs": []}, {"runs": ["0123456789ab", "ba9876543210"]})
+    manifest = Manifest("parquet", None, (), parts, {}, added)
+    assert [manifest.find_parts(number) for number in range(4)] == [(0, 1), (1, 2), (2, 2), (2, 4)]
