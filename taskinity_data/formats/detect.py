@@ -132,7 +132,9 @@ def _find_encoding(
 
     encoding = encodings.parse_encoding(options["encoding"])
     errors = encodings.parse_encoding_errors(options.get("encoding_errors"), encoding)
-    return (encoding, errors) if encodings.needs_conversion(encoding) else None
+    # A line in which all is ignored is no row, and a quote behind such a byte opens a field.
+    is_read = errors != "ignore" and not encodings.needs_conversion(encoding)
+    return None if is_read else (encoding, errors)
 
 
 def _refuse_packed(path: str, codec: str, format_: str) -> PlanError:

@@ -228,6 +228,14 @@ def test_half_a_pair_is_replaced_wherever_it_stands(errors, bad, tmp_path):
         assert {judge(file, size, options) for size in SIZES} == {"exact"}
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8-sig"])
+@pytest.mark.parametrize("row", [b"\x81", b'\x81"b\n"'], ids=["alone", "before a quote"])
+def test_ignored_bytes_leave_neither_rows_nor_fields(encoding, row, tmp_path):
+    options = {"encoding": encoding, "encoding_errors": "ignore"}
+    file = write(tmp_path, b"a\nx\n" + row + b"\ny\n")
+    assert {judge(file, size, options) for size in SIZES} == {"exact"}
+
+
 @pytest.mark.parametrize(
     ("bad", "encoding"),
     [
