@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pandas.testing import assert_frame_equal
+from pandas.testing import assert_frame_equal, assert_series_equal
 from properties import examples, mostly_thorough
 
 import taskinity_data as td
@@ -196,6 +196,18 @@ SHORT_TEXTS = {
     "none": ["", "", "", "", ""],
     "a null": ["b", None, "b", "a", "a"],
 }
+
+
+@pytest.mark.parametrize("holes", [[1, 2, 3], [1, 2, None]], ids=["full", "null"])
+@pytest.mark.parametrize("dtype", ["Int64", "Float32", "int16[pyarrow]"])
+def test_arrow_tables_give_the_dtypes_that_pandas_noted_in_them(dtype, holes, reduce):
+    frame = pd.DataFrame({"k": pd.array([1, 1, 2], dtype), "x": pd.array(holes, dtype)})
+    tables = [pa.Table.from_pandas(frame.iloc[:2]), pa.Table.from_pandas(frame.iloc[2:])]
+    aggregates = {how: ("x", how) for how in ("sum", "mean", "max", "std", "last")}
+    assert_frame_equal(
+        reduce(group_by("k", **aggregates), tables), frame.groupby("k").x.agg([*aggregates])
+    )
+    assert_series_equal(reduce(td.sum(), tables), frame.sum())
 
 
 @pytest.mark.parametrize("kind", ["string", "large_string", "dictionary", "polars"])
