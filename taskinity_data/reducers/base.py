@@ -118,7 +118,7 @@ class WholeChunks:
 
     is_reducer: ClassVar[bool] = True
     wants: ClassVar[str] = "pandas"
-    releases_gil: ClassVar[bool] = False
+    releases_gil: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...] | None:
         """Return None: all columns."""
@@ -242,7 +242,6 @@ class Count(WholeChunks):
 
     name: ClassVar[str] = "count"
     wants: ClassVar[str] = "arrow"
-    releases_gil: ClassVar[bool] = True
     reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...] | None:
@@ -298,6 +297,8 @@ class UserReducer(WholeChunks):
     finish_function: Callable[[Any], Any] | None = None
     dump_function: Callable[[Any], Any] | None = None
     load_function: Callable[[Any], Any] | None = None
+
+    releases_gil: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

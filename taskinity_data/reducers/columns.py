@@ -97,7 +97,7 @@ class TopK:
     is_reducer: ClassVar[bool] = True
     name: ClassVar[str] = "top_k"
     wants: ClassVar[str] = "arrow"
-    releases_gil: ClassVar[bool] = False
+    releases_gil: ClassVar[bool] = True
     reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...] | None:
