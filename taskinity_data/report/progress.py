@@ -9,7 +9,7 @@ import os
 import sys
 from contextlib import contextmanager
 from html import escape
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO, cast
 
 from taskinity_data.events import Observer, RunFinished
 from taskinity_data.report.palette import TONES
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from taskinity_data.report.run_state import TaskTally
 
 __all__ = ["NotebookProgress", "PlainProgress", "TerminalProgress", "planning", "progress_for"]
-
-# Drawing took 1.3 ms in a terminal of 80 columns, so that ten a second cost about 1 % of a core.
-_TERMINAL_PAUSE_S = 0.1
-# Each update travels to the browser and is kept in the file of the notebook until the next.
-_NOTEBOOK_PAUSE_S = 0.25
-# What a person who watches a log waits for, and 720 lines an hour.
-_PLAIN_PAUSE_S = 5.0
 
 
 def progress_for(
@@ -86,10 +79,40 @@ def planning(label: str, progress: bool | None = None) -> Iterator[None]:
             stream.flush()
 
 
-class TerminalProgress(Observer):
-    """A line for each task, redrawn in place."""
+class _Progress(Observer):
+    """Counts events, and shows the counts if the last time is at least `pause_s` ago."""
 
     takes_batches = True
+    pause_s: ClassVar[float]
+
+    def __init__(self, tally: Tally | None) -> None:
+        self._tally = tally or Tally()
+        self._shown_s = float("-inf")
+
+    def on_event(self, event: Event) -> None:
+        """Count it, and show what has changed."""
+        self._tally.add(event)
+        self._show(event.at_s, is_last=isinstance(event, RunFinished))
+
+    def on_tick(self, at_s: float) -> None:
+        """Show what time has changed."""
+        self._tally.pulse(at_s)
+        self._show(at_s, is_last=False)
+
+    def _show(self, at_s: float, *, is_last: bool) -> None:
+        if is_last or at_s - self._shown_s >= self.pause_s:
+            self._shown_s = at_s
+            self._draw(at_s, is_last)
+
+    def _draw(self, at_s: float, is_last: bool) -> None:
+        """Show the counts."""
+
+
+class TerminalProgress(_Progress):
+    """A line for each task, redrawn in place."""
+
+    # Drawing took 1.3 ms in a terminal of 80 columns: ten a second cost about 1 % of a core.
+    pause_s = 0.1
 
     def __init__(
         self, stream: TextIO, width: int | None = None, tally: Tally | None = None
@@ -97,8 +120,7 @@ class TerminalProgress(Observer):
         from rich.console import Console
         from rich.live import Live
 
-        self._tally = tally or Tally()
-        self._drawn_s = float("-inf")
+        super().__init__(tally)
         self._console = Console(
             file=cast("TextIO", _Encodable(stream)),
             width=width,
@@ -114,28 +136,16 @@ class TerminalProgress(Observer):
             redirect_stderr=stream.isatty(),
         )
 
-    def on_event(self, event: Event) -> None:
-        """Count it, and draw again if the last time is long enough ago."""
-        self._tally.add(event)
-        if isinstance(event, RunFinished):
+    def _draw(self, at_s: float, is_last: bool) -> None:  # noqa: ARG002 - as others
+        if is_last:
             self.close()
-            return
-        self._live.start()
-        self._draw(event.at_s)
-
-    def on_tick(self, at_s: float) -> None:
-        """Draw what time has changed."""
-        self._tally.pulse(at_s)
-        self._draw(at_s)
+        elif not self._tally.status:
+            self._live.start()
+            self._live.refresh()
 
     def close(self) -> None:
         """Draw for the last time, and give the terminal back."""
         self._live.stop()
-
-    def _draw(self, at_s: float) -> None:
-        if at_s - self._drawn_s >= _TERMINAL_PAUSE_S:
-            self._drawn_s = at_s
-            self._live.refresh()
 
     def _render(self) -> Any:
         from rich.console import Group
@@ -207,7 +217,7 @@ class _Encodable:
         return getattr(self._stream, name)
 
 
-class PlainProgress(Observer):
+class PlainProgress(_Progress):
     """A line every few seconds, for what is not a terminal; nothing of a run that takes no longer.
 
     Parameters
@@ -217,32 +227,25 @@ class PlainProgress(Observer):
         Whether the last line comes of a short run too.
     """
 
-    takes_batches = True
+    # What a person who watches a log waits for, and 720 lines an hour.
+    pause_s = 5.0
 
     def __init__(self, stream: TextIO, *, ends: bool = False, tally: Tally | None = None) -> None:
+        super().__init__(tally)
         self._stream = stream
-        self._tally = tally or Tally()
-        self._written_s: float | None = None
-        self._begun_s = 0.0
+        self._begun_s = float("inf")
         self._has_written = ends
 
-    def on_event(self, event: Event) -> None:
-        """Count it, and write a line if the last one is long enough ago."""
-        self._tally.add(event)
-        self._write(event.at_s, is_last=isinstance(event, RunFinished))
+    def _show(self, at_s: float, *, is_last: bool) -> None:
+        if at_s < self._begun_s:
+            self._begun_s = self._shown_s = at_s
+        if self._has_written or not is_last or at_s - self._shown_s >= self.pause_s:
+            super()._show(at_s, is_last=is_last)
 
-    def on_tick(self, at_s: float) -> None:
-        """Write a line if the last one is long enough ago."""
-        self._tally.pulse(at_s)
-        self._write(at_s, is_last=False)
-
-    def _write(self, at_s: float, is_last: bool) -> None:
-        if self._written_s is None:
-            self._written_s = self._begun_s = at_s
-        if (is_last and self._has_written) or at_s - self._written_s >= _PLAIN_PAUSE_S:
-            self._written_s, self._has_written = at_s, True
-            self._stream.write(encodable(self._line(at_s, is_last), self._stream.encoding))
-            self._stream.flush()
+    def _draw(self, at_s: float, is_last: bool) -> None:
+        self._has_written = True
+        self._stream.write(encodable(self._line(at_s, is_last), self._stream.encoding))
+        self._stream.flush()
 
     def _line(self, at_s: float, is_last: bool) -> str:
         tally = self._tally
@@ -255,33 +258,20 @@ class PlainProgress(Observer):
         return inert(line).replace("\n", " ") + "\n"
 
 
-class NotebookProgress(Observer):
+class NotebookProgress(_Progress):
     """One output that is replaced while the run goes; what was shown last is saved with it."""
 
-    takes_batches = True
+    # Each update travels to the browser and is kept in the file of the notebook until the next.
+    pause_s = 0.25
 
     def __init__(self, display: Any = None, tally: Tally | None = None) -> None:
         if display is None:
             from IPython.display import display
+        super().__init__(tally)
         self._display = display
-        self._tally = tally or Tally()
-        self._drawn_s = float("-inf")
         self._handle: Any = None
 
-    def on_event(self, event: Event) -> None:
-        """Count it, and show it if the last time is long enough ago."""
-        self._tally.add(event)
-        self._draw(event.at_s, is_last=isinstance(event, RunFinished))
-
-    def on_tick(self, at_s: float) -> None:
-        """Show what time has changed."""
-        self._tally.pulse(at_s)
-        self._draw(at_s, is_last=False)
-
-    def _draw(self, at_s: float, is_last: bool) -> None:
-        if not is_last and at_s - self._drawn_s < _NOTEBOOK_PAUSE_S:
-            return
-        self._drawn_s = at_s
+    def _draw(self, at_s: float, is_last: bool) -> None:  # noqa: ARG002 - as others
         shown = _Html(self._html())
         if self._handle is None:
             self._handle = self._display(shown, display_id=True)

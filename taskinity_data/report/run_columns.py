@@ -6,23 +6,32 @@ It lives in the scheduler's process, which may be on another machine.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from taskinity_data.report.live_task import STATES, LiveTask
+from taskinity_data.report.task_count import TaskCount
 from taskinity_data.wording import without_numbers
 
 __all__ = [
     "HANDLER",
     "MAX_FAILURES",
     "MAX_POINTS",
+    "STATES",
     "FailureCount",
     "LiveNode",
     "LiveRun",
+    "LiveTask",
 ]
 
 HANDLER = "taskinity_page"
 """The scheduler's handler that takes batches."""
+
+STATES = ("FAILED", "SKIPPED", "FALLBACK", "RETRYING", "RUNNING", "PENDING", "COMPLETED", "REUSED")
+"""What a chunk can be, what should be seen first: ``RUNNING`` is handed to a worker or its queue,
+``REUSED`` was finished by an earlier run, ``PENDING`` was given back when the run ended."""
+
+_CODES = {state: code for code, state in enumerate(STATES)}
 
 _WORST_FIRST = ("FAILED", "RUNNING", "STOPPED", "SKIPPED", "COMPLETED")
 """States of started tasks; ``STOPPED`` is one that the run's end has kept from going on."""
@@ -53,6 +62,55 @@ class FailureCount:
     error: str
     traceback: str
     count: int = 0
+
+
+@dataclass(slots=True)
+class LiveTask(TaskCount):
+    """One task of the flow, or one fan-out, so far.
+
+    The place of a chunk, by its key, in the columns is in `index`: `codes` are those of its state,
+    `sizes` its bytes (1 where they are unknown), `locations` its range, and `notes` its rows and
+    time. A chunk whose parts have taken its place has the size 0.
+    """
+
+    state: str = "PENDING"
+    index: dict[str, int] = field(default_factory=dict)
+    codes: bytearray = field(default_factory=bytearray)
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    locations: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """Describe its progress in a few words."""
+        if not self.is_fan_out:
+            return self.state.lower()
+        total = "" if self.chunks is None else f" of {self.chunks:,}"
+        about = total if self.is_final else total.replace(" of ", " of about ")
+        parts = [f"{self.ended:,}{about} chunks"]
+        parts += [f"{self.lost:,} failed or skipped"] if self.lost else []
+        parts += [f"{self.counts['REUSED']:,} reused"] if self.counts["REUSED"] else []
+        parts += [f"{self.retried:,} tried again"] if self.retried else []
+        return ", ".join(parts)
+
+    def add_chunk(self, key: str, nbytes: int, location: str, state: str) -> None:
+        """Add a chunk in `state`."""
+        self.index[key] = len(self.codes)
+        self.codes.append(_CODES[state])
+        self.sizes.append(nbytes or 1)
+        self.locations.append(location)
+        self.notes.append("")
+        self.counts[state] += 1
+
+    def set_state(self, index: int, state: str) -> None:
+        """Change the state of the chunk at `index`."""
+        self.counts[STATES[self.codes[index]]] -= 1
+        self.counts[state] += 1
+        self.codes[index] = _CODES[state]
+
+    def split(self, index: int) -> None:
+        """Let the chunk at `index` count and be drawn no more, since its parts have its place."""
+        self.counts[STATES[self.codes[index]]] -= 1
+        self.codes[index], self.sizes[index] = _CODES["COMPLETED"], 0
 
 
 class LiveRun:
@@ -128,10 +186,9 @@ class LiveRun:
     def share(self) -> float | None:
         """The completed share of all fan-outs that have started, from 0 to 1; None if unknown."""
         fan_outs = self.fan_outs
-        if not fan_outs or not all(task.total for task in fan_outs):
-            return None
+        shares = [task.share for task in fan_outs if task.share is not None]
         # One of bytes and one of items have no common unit.
-        return sum(min(task.done / task.total, 1.0) for task in fan_outs) / len(fan_outs)
+        return sum(shares) / len(shares) if shares and len(shares) == len(fan_outs) else None
 
     @property
     def left_s(self) -> float | None:
@@ -140,7 +197,7 @@ class LiveRun:
         running = [task for task in self.fan_outs if task.state == "RUNNING"]
         if not running or self.is_over:
             return None
-        left = [task.left_s(now_s, self.workers) for task in running]
+        left = [task.estimate_left(now_s, self.workers, task.counts["RUNNING"]) for task in running]
         return None if None in left else max(seconds or 0.0 for seconds in left)
 
     def lose(self) -> None:
@@ -199,7 +256,7 @@ class LiveRun:
 
     def _on_begin(self, name: str) -> None:
         task = self._task(name)
-        task.state, task.begun_s = "RUNNING", self.now_s
+        task.state, task.started_s = "RUNNING", self.now_s
 
     def _on_end(self, name: str, state: str) -> None:
         self._task(name).state = state
@@ -249,13 +306,9 @@ class LiveRun:
         if before is None or state != "COMPLETED":
             task.set_state(index, state)
         task.notes[index] = note
-        task.done_nbytes += nbytes
-        task.done_rows += rows or 0
-        if before is None:
-            self._done += nbytes if self.has_bytes else 1
-            task.fresh += 1
-            task.fresh_nbytes += nbytes
-            task.worked_s, task.ended_s = task.worked_s + seconds, self.now_s
+        fresh = int(before is None)
+        task.add_ended(nbytes, rows or 0, seconds, self.now_s, chunks=fresh)
+        self._done += fresh * (nbytes if self.has_bytes else 1)
         if error:
             self._count_failure(name, state, task.locations[index] or key, error, traceback)
 

@@ -23,7 +23,7 @@ from taskinity_data.events import (
 )
 from taskinity_data.outcome import Status
 from taskinity_data.report.palette import STATES
-from taskinity_data.report.time_left import estimate_left
+from taskinity_data.report.task_count import TaskCount, state_of
 from taskinity_data.wording import format_count, format_nbytes, format_number, format_seconds
 
 if TYPE_CHECKING:
@@ -35,72 +35,24 @@ __all__ = ["Tally", "TaskTally"]
 
 
 @dataclass(slots=True)
-class TaskTally:
-    """One task, or one fan-out, so far.
+class TaskTally(TaskCount):
+    """One task, or one fan-out, as progress shows it.
 
-    `fresh` are chunks that ended in this try of the run; `worked_s` is what its workers spent on
-    them, and `ended_s` when the last of them ended. `at_work` are those that a worker or its queue
-    has. `stopped_by` is the status of a run that ended before it.
+    `at_work` are chunks that a worker or its queue has. `stopped_by` is the status of a run that
+    ended before it.
     """
 
-    name: str
-    started_s: float
-    now_s: float
-    chunks: int | None = None
-    nbytes: int = 0
-    is_fan_out: bool = False
+    now_s: float = 0.0
     is_minor: bool = False
-    is_final: bool = False
-    is_done: bool = False
     stopped_by: str = ""
     has_failed: bool = False
-    completed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    replaced: int = 0
-    retried: int = 0
-    recalled: int = 0
-    done_nbytes: int = 0
-    fresh_nbytes: int = 0
-    fresh_rows: int = 0
-    worked_s: float = 0.0
-    ended_s: float = 0.0
     workers: int = 1
     at_work: set[str] = field(default_factory=set)
 
     @property
-    def ended(self) -> int:
-        """Chunks that have ended, one way or the other."""
-        return self.completed + self.failed + self.skipped
-
-    @property
-    def share(self) -> float | None:
-        """The completed share, from 0 to 1, by bytes or else by chunks; None if unknown."""
-        if self.is_done:
-            return 1.0
-        if self.nbytes:
-            return min(1.0, self.done_nbytes / self.nbytes)
-        return min(1.0, self.ended / self.chunks) if self.chunks else None
-
-    @property
     def left_s(self) -> float | None:
-        """Seconds left, None if unknown; see `estimate_left`."""
-        if self.share is None:
-            return None
-        ended = self.ended - self.recalled
-        remain = self.nbytes - self.done_nbytes if self.nbytes else (self.chunks or 0) - self.ended
-        left_s = estimate_left(
-            self.fresh_nbytes if self.nbytes else ended,
-            remain,
-            ended=ended,
-            at_work=len(self.at_work),
-            chunks_left=None if self.chunks is None else self.chunks - self.ended,
-            workers=self.workers,
-            worked_s=self.worked_s,
-            spent_s=self.ended_s - self.started_s,
-        )
-        left_s = (left_s or 0.0) - (self.now_s - self.ended_s)
-        return left_s if left_s > 0 else None
+        """Seconds left, None if unknown."""
+        return self.estimate_left(self.now_s, self.workers, len(self.at_work))
 
     @property
     def state(self) -> str:
@@ -120,7 +72,7 @@ class TaskTally:
             return STATES[self.stopped_by or "FAILED"]
         if not self.is_done:
             return "running"
-        return "attention" if self.failed or self.skipped or self.replaced else "good"
+        return "attention" if self.lost or self.counts["FALLBACK"] else "good"
 
     @property
     def is_shown(self) -> bool:
@@ -141,15 +93,16 @@ class TaskTally:
         total = f"/{self.chunks:,}" if self.is_final and self.chunks is not None else ""
         chunks = f"{self.ended:,}{total} chunks" if total else format_count(self.ended, "chunk")
         left_s = None if self.is_done or self.stopped_by else self.left_s
+        counts = self.counts
         fields = [
             (2, elapsed if has_elapsed or self.is_done else ""),
             (1, f"{format_seconds(left_s)} left" if left_s is not None else ""),
             (3, rate),
-            (0, f"{self.failed:,} failed" if self.failed else ""),
-            (0, f"{self.skipped:,} skipped" if self.skipped else ""),
-            (4, f"{self.replaced:,} by fallback" if self.replaced else ""),
+            (0, f"{counts['FAILED']:,} failed" if counts["FAILED"] else ""),
+            (0, f"{counts['SKIPPED']:,} skipped" if counts["SKIPPED"] else ""),
+            (4, f"{counts['FALLBACK']:,} by fallback" if counts["FALLBACK"] else ""),
             (4, f"{self.retried:,} retried" if self.retried else ""),
-            (5, f"{self.recalled:,} reused" if self.recalled else ""),
+            (5, f"{counts['REUSED']:,} reused" if counts["REUSED"] else ""),
             (6, chunks if self.ended else ""),
         ]
         return [field for field in fields if field[1]]
@@ -163,31 +116,22 @@ class TaskTally:
     def take(self, event: ChunkFinished) -> None:
         """Count a chunk that has ended."""
         outcome = event.outcome
-        self.is_fan_out, self.now_s, self.ended_s = True, event.at_s, event.at_s
+        self.is_fan_out, self.now_s = True, event.at_s
         self.at_work.discard(outcome.key)
-        self.done_nbytes += outcome.nbytes
-        is_completed = outcome.status is Status.COMPLETED
-        self.completed += is_completed
-        self.replaced += outcome.is_fallback
-        self.skipped += outcome.status is Status.SKIPPED
-        self.failed += not is_completed and outcome.status is not Status.SKIPPED
-        if outcome.is_recalled:
-            self.recalled += 1
-            return
-        self.fresh_nbytes += outcome.nbytes
-        self.fresh_rows += (outcome.rows or 0) if is_completed else 0
-        self.worked_s += sum(attempt.duration_s for attempt in outcome.attempts)
+        self.counts[state_of(outcome)] += 1
+        rows = (outcome.rows or 0) if outcome.status is Status.COMPLETED else 0
+        worked_s = sum(attempt.duration_s for attempt in outcome.attempts)
+        fresh = int(not outcome.is_recalled)
+        self.add_ended(outcome.nbytes, rows, worked_s, event.at_s, chunks=fresh)
 
     def take_batch(self, event: ChunksCompleted) -> None:
         """Count chunks that have completed together."""
-        self.is_fan_out, self.now_s, self.ended_s = True, event.at_s, event.at_s
+        self.is_fan_out, self.now_s = True, event.at_s
         self.at_work.difference_update(item.key for item in event.items)
+        count, block = len(event.items), event.block
+        self.counts["COMPLETED"] += count
         nbytes = sum(item.nbytes for item in event.items)
-        self.completed += len(event.items)
-        self.done_nbytes += nbytes
-        self.fresh_nbytes += nbytes
-        self.fresh_rows += event.block.rows
-        self.worked_s += event.block.duration_s
+        self.add_ended(nbytes, block.rows, block.duration_s, event.at_s, chunks=count)
 
 
 @dataclass(slots=True)
@@ -279,7 +223,7 @@ class Tally:
         task = self.tasks.get(name)
         if task is None:
             label, is_fan_out = self.labels.get(name, name), name in self.fan_outs
-            task = TaskTally(label, at_s, at_s, is_fan_out=is_fan_out, workers=self.workers)
+            task = TaskTally(label, at_s, is_fan_out=is_fan_out, now_s=at_s, workers=self.workers)
             task.is_minor = bool(self.labels) and not is_fan_out
             self.tasks[name] = task
         return task

@@ -12,9 +12,14 @@ from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.outcome import Attempt, Outcome, RunStatus, Status
 from taskinity_data.report.dashboard import fill as dashboard_fill
 from taskinity_data.report.dashboard.observer import DashboardObserver
-from taskinity_data.report.live_task import STATES
 from taskinity_data.report.palette import TONES, tone_of
-from taskinity_data.report.run_columns import MAX_FAILURES, MAX_POINTS, FailureCount, LiveRun
+from taskinity_data.report.run_columns import (
+    MAX_FAILURES,
+    MAX_POINTS,
+    STATES,
+    FailureCount,
+    LiveRun,
+)
 
 NODES = {
     "n0": (False, False, ("DataPreparation",)),

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from taskinity_data.report.live_task import STATES
 from taskinity_data.report.palette import STATES as TONES
 from taskinity_data.report.palette import tone_of
+from taskinity_data.report.run_columns import STATES
 from taskinity_data.wording import format_count, format_nbytes, format_seconds, inert, inert_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.report.live_task import LiveTask
-    from taskinity_data.report.run_columns import FailureCount, LiveRun
+    from taskinity_data.report.run_columns import FailureCount, LiveRun, LiveTask
 
 __all__ = [
     "MAX_CELLS", "fill_memory", "fill_rate", "fill_sizes", "fill_strips", "format_failure",

@@ -24,7 +24,7 @@ from taskinity_data.events import (
     TaskFinished,
     TaskStarted,
 )
-from taskinity_data.outcome import Status
+from taskinity_data.report.task_count import state_of
 from taskinity_data.wording import format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -245,13 +245,12 @@ def _done(event: ChunkFinished) -> tuple[Any, ...]:
         notes.append(f"{format_seconds(outcome.duration_s)} on {attempts[-1].worker}")
     if len(attempts) > 1:
         notes.append(f"{len(attempts)} attempts")
-    is_replaced = outcome.is_fallback and outcome.status is Status.COMPLETED
     return (
         "done",
         event.at_s,
         event.task,
         outcome.key,
-        "FALLBACK" if is_replaced else str(outcome.status),
+        state_of(outcome),
         outcome.rows,
         outcome.nbytes,
         sum(attempt.duration_s for attempt in attempts),
