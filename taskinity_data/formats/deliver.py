@@ -119,7 +119,8 @@ def deliver_rows(
         The table holds what `as_` has no type for, or a nested integer that pandas would round.
     """
     path, start = pieces[0].path, pieces[0].start
-    name = find_rounded(table.drop_columns(list(exact))) if as_ == "pandas" else None
+    others = table.drop_columns([*exact.intersection(table.column_names)])
+    name = find_rounded(others) if as_ == "pandas" else None
     if name is not None:
         raise ReadError(
             f"{path}: column {name!r} [rows from {start:,}]: integers beyond 2**53 stand beside "

@@ -275,7 +275,8 @@ def _encode(column: pd.Series[Any]) -> Codes:
         categorical: Any = column.array
         every: Any = np.arange(len(categorical.categories))
         return categorical.codes, pd.Categorical.from_codes(every, dtype=column.dtype)
-    if getattr(column.dtype, "storage", None) == "pyarrow":
+    # Arrow's encoder makes a key of the null of a column that has no type.
+    if getattr(column.dtype, "storage", None) == "pyarrow" and column.dtype != "null[pyarrow]":
         array: Any = column.array
         codes, texts = encode_texts(array.__arrow_array__())
         return codes, pd.Series(texts, dtype=column.dtype).array

@@ -279,6 +279,7 @@ def test_columns_of_arrow_dtypes_come_back(type_, values):
     frame = pd.DataFrame({"n": [1, 2], "x": pd.array(values, dtype=pd.ArrowDtype(type_))})
     for source in (frame, frame.iloc[:0], frame.iloc[:1]):
         assert_same(read_all(open_dataset(source)), source)
+        assert_same(read_all(open_dataset(source, columns=["n"])), source[["n"]])
 
 
 def test_rows_without_columns_are_refused_since_their_number_would_be_lost():

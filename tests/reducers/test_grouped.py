@@ -385,6 +385,16 @@ def test_texts_that_are_null_in_a_whole_chunk(reduce, cut):
         assert_frame_equal(reduce(group_by("k", **aggregates), cut(frame, cuts)), want)
 
 
+@pytest.mark.parametrize("dtype", ["null[pyarrow]", "string[pyarrow]", "float64[pyarrow]", object])
+def test_keys_that_are_all_null_make_no_group(dtype, reduce, cut):
+    frame = pd.DataFrame({"k": pd.Series([None, None], dtype=dtype), "x": [1, 2]})
+    for cuts in ([], [1]):
+        got = reduce(group_by("k", s=("x", "sum"), n=("x", "nunique")), cut(frame, cuts))
+        assert_frame_equal(got, frame.groupby("k").agg(s=("x", "sum"), n=("x", "nunique")))
+        got = reduce(group_by("x", n=("k", "nunique"), f=("k", "first")), cut(frame, cuts))
+        assert_frame_equal(got, frame.groupby("x").agg(n=("k", "nunique"), f=("k", "first")))
+
+
 def test_integers_that_turn_into_floats_in_a_later_chunk(reduce):
     chunks = [
         pd.DataFrame({"k": [1], "x": [2**53 + 1]}),
