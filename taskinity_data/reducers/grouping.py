@@ -128,7 +128,7 @@ def _join_codes(
     for more, more_uniques in encoded_keys[1:]:
         # Codes are made dense after each column, so that their product can't outgrow 64 bits.
         width = max(len(more_uniques), 1)
-        n_values = len(rows_of_columns[0]) * width
+        n_values = max(len(rows_of_columns[0]), 1) * width
         joint = codes.astype(_narrow_dtype(n_values))
         joint *= width
         joint += more.astype(joint.dtype, copy=False)

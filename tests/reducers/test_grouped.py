@@ -395,6 +395,14 @@ def test_keys_that_are_all_null_make_no_group(dtype, reduce, cut):
         assert_frame_equal(got, frame.groupby("x").agg(n=("k", "nunique"), f=("k", "first")))
 
 
+def test_a_key_that_is_null_in_a_whole_chunk_beside_one_of_many_values(reduce, cut):
+    frame = pd.DataFrame({"k": ["a"] * 300, "l": np.arange(300), "x": 1})
+    frame.loc[:149, "k"] = None
+    for by in (["k", "l"], ["l", "k"]):
+        got = reduce(group_by(*by, s=("x", "sum")), cut(frame, [150]))
+        assert_frame_equal(got, frame.groupby(by).agg(s=("x", "sum")))
+
+
 def test_integers_that_turn_into_floats_in_a_later_chunk(reduce):
     chunks = [
         pd.DataFrame({"k": [1], "x": [2**53 + 1]}),
