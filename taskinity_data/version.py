@@ -15,9 +15,9 @@ __all__ = ["__version__", "compare_versions", "versions_here"]
 
 __version__ = "0.1.0"
 
-RUN_FORMAT = "4"
+RUN_FORMAT = "5"
 """Of run directories. In format 1 modules had other names, in format 2 values were other bytes, in
-format 3 the totals of each column were written by themselves."""
+format 3 the totals of each column were written by themselves, in format 4 chunks had digests."""
 
 
 def versions_here() -> dict[str, str]:

@@ -12,8 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.outcome import Status
+from taskinity_data.outcome import Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.checkpoints.value_budget import ValueBudget
+    from taskinity_data.chunks.chunk import CutColumns
     from taskinity_data.chunks.open_dataset import Dataset
-    from taskinity_data.outcome import Outcome
     from taskinity_data.outcome_block import OutcomeBlock
 
 T = TypeVar("T")
@@ -71,10 +70,10 @@ class Checkpoints:
         is_asked: bool = False,
         more: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        self._enter, self._head, self._say = enter, dict(head), say
+        self._enter, self.head, self._say = enter, dict(head), say
         self._more = more
         self._past = past
-        self._outdated = set() if past is None else set(past.ended)
+        self._outdated = set() if past is None else {key[:2] for key in past.ended}
         self._begun_s = time.monotonic()
         self._early: list[Callable[[], Any]] | None = []
         self._is_asked = is_asked
@@ -83,15 +82,11 @@ class Checkpoints:
         self._quarantine: Quarantine | None = None
         self._values: ValueBudget | None = None
         self._fans: dict[str, FanOutRecord] = {}
+        self._chunks: dict[str, CutColumns] = {}
         self._counts: Counter[str] = Counter()
         self.adopt: Callable[[Any], Any] | None = None
         self.mends = False
         self.has_begun = False
-
-    @property
-    def head(self) -> Mapping[str, Any]:
-        """A description of the run."""
-        return self._head
 
     def will_keep(self, status: str) -> bool:
         """Return whether results can be reused by a later run after ``close(status)``."""
@@ -123,38 +118,34 @@ class Checkpoints:
         """Begin a fan-out that does `job` to pieces of `dataset`; None until the journal begins."""
         return self._act(self._enter_fan_out, job, dataset, cutting)
 
-    def recall(self, name: str, items: Sequence[Any]) -> dict[int, Outcome]:
-        """Return the stored outcomes of those `items` that need not be run, by their numbers."""
-        if self._is_early and items and not isinstance(items[0].data, Chunk):
-            return {}  # `keep` finds their identities; of chunks the cuts are stored now
+    def recall(self, name: str, items: Sequence[Any], chunks: CutColumns) -> dict[int, Outcome]:
+        """Return the stored outcomes of those `items` that need not be run, by their numbers.
+
+        `chunks` are all that are handed out, now or later; they are stored with what ends.
+        """
+        self._chunks[name] = chunks
+        if self._is_early:
+            return {}  # `keep` finds their identities
         return self._act(self._recall_all, name, items) or {}
 
-    def keep(self, name: str, item: Any, outcome: Outcome) -> None:
-        """Keep the outcome of `item`, with its partial where that has an exact form."""
-        if item.part:
-            outcome = replace(outcome, value=None)
-            self._act(self._keep_part, name, item, outcome)
-            return
-        has_value = not self._is_early or self._counts["early"] < MAX_EARLY
-        value = outcome.value
-        if value is not None and value[1] is None:
-            # Where no result came, what was written is all of it.
-            has_value = has_value or all(partial is None for partial in value[0])
-        if not has_value:
-            outcome = replace(outcome, value=None)
-        self._counts["early"] += 1
-        self._act(self._keep, name, item, outcome, has_value)
-
-    def keep_block(
-        self, name: str, items: Sequence[Any], block: OutcomeBlock, columns: Sequence[Any]
+    def keep(
+        self,
+        name: str,
+        items: Sequence[Any],
+        ended: Outcome | OutcomeBlock,
+        columns: Sequence[Any] | None = None,
     ) -> None:
-        """Keep the outcomes of `items`, which completed together: see `keep`."""
+        """Keep the outcomes of `items`, with those values that have an exact form.
+
+        `columns` are the same items in less memory.
+        """
+        is_part = bool(items[0].part)
+        self._counts["early"] += 0 if is_part else len(items)
         if self._is_early:
-            items = columns
-            if self._counts["early"] + len(items) > MAX_EARLY:
-                block = block.without_values()
-        self._counts["early"] += len(items)
-        self._act(self._keep_block, name, items, block)
+            items = items if columns is None else columns
+            if is_part or self._counts["early"] > MAX_EARLY:
+                ended = _without_results(ended)
+        self._act(self._keep, name, items, ended)
 
     def set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
         """Keep the rows of `item` where it has no result, and the lines that did not parse."""
@@ -199,8 +190,7 @@ class Checkpoints:
 
         fan = FanOutRecord(job, dataset, cutting, past, takes_time=self._is_asked)
         self._fans[job.task] = fan
-        details = {"name": job.task, "code": fan.parts, "asked": fan.cutting}
-        self._write("F", details | {"unstable": list(fan.unstable)})
+        self._write("F", tuple(fan.start))
         for part, reason in fan.unstable.items():
             self._report(
                 f"{job.task}: {part} holds something without an identity ({reason}), so its chunks "
@@ -220,73 +210,69 @@ class Checkpoints:
         fan = self._fans.get(name)
         if fan is None:
             return {}
-        whole = {number: item for number, item in enumerate(items) if not item.part}
-        if (cuts := fan.describe_cuts(list(whole.values()))) is not None:
-            self._write("K", cuts)
-        outcomes = {number: self._recall(fan, item) for number, item in whole.items()}
+        fan.note(items)
+        if fan.past is None:
+            return {}
+        outcomes = {
+            number: self._recall(fan, item) for number, item in enumerate(items) if not item.part
+        }
         return {number: ended for number, ended in outcomes.items() if ended is not None}
 
     def _recall(self, fan: FanOutRecord, item: Any) -> Outcome | None:
-        fan.count(item)
-        record = None if fan.past is None else fan.find(item, mends=self.mends)
-        if record is None:
-            return None
-        try:
-            value = fan.load(record.load())
-        except (OSError, ValueError) as error:
-            self._report(f"{fan.name}: a stored chunk can't be read ({error}) and is run again")
-            return None
-        from taskinity_data.checkpoints.plain_outcomes import from_plain
+        for before in fan.find(item, mends=self.mends):
+            try:
+                value = fan.load(before.load())
+            except (OSError, ValueError) as error:
+                self._report(f"{fan.name}: a stored chunk can't be read ({error}) and is run again")
+                continue
+            output = before.outcome.output
+            if output is not None:
+                part = self.adopt(output) if self.adopt is not None else None
+                if part is None:
+                    continue
+                output = replace(part, index=item.position, key=item.key)
+            self._counts["recalled"] += 1
+            self._outdated.discard(before.key[:2])
+            fan.forget([item])
+            return replace(
+                before.outcome,
+                task=fan.name,
+                key=item.key,
+                value=value,
+                output=output,
+                is_recalled=True,
+            )
+        return None
 
-        outcome = from_plain(record.details[3], value)
-        if outcome.output is not None:
-            part = self.adopt(outcome.output) if self.adopt is not None else None
-            if part is None:
-                return None
-            outcome = replace(outcome, output=replace(part, index=item.position, key=item.key))
-        self._counts["recalled"] += 1
-        self._outdated.discard((fan.name, record.details[3][1], record.details[2]))
-        return replace(outcome, task=fan.name, key=item.key, is_recalled=True)
-
-    def _keep(self, name: str, item: Any, outcome: Outcome, has_value: bool) -> None:
-        fan = self._fans.get(name)
-        if fan is None or outcome.is_recalled:
-            return
-        details = fan.describe_item(item, outcome)
-        self._outdated.discard((name, outcome.key, details[2]))
-        is_done = has_value and outcome.status is Status.COMPLETED and details[1] is not None
-        keeps = self._values if is_done else None
-        self._write_ended("C", details, () if keeps is None else keeps.encode(fan, outcome))
-
-    def _keep_block(self, name: str, items: Sequence[Any], block: OutcomeBlock) -> None:
+    def _keep(self, name: str, items: Sequence[Any], ended: Outcome | OutcomeBlock) -> None:
         fan = self._fans.get(name)
         if fan is None:
             return
-        if self._quarantine is not None:
-            self._quarantine.forget(name, items)
-        identities = list(map(fan.identity_of, items))
-        has_identities = all(identity for identity, *_ in identities)
-        keeps = self._values if block.values and has_identities else None
-        buffers = [] if keeps is None else keeps.encode_block(fan, block)
-        if not buffers and block.values:  # some of them may be kept
-            for item, outcome in zip(items, block.outcomes(items), strict=True):
-                self._keep(name, item, outcome, has_value=True)
-            return
-        from taskinity_data.checkpoints.plain_outcomes import to_plain_block
-
         if self._outdated:
-            for item, (_, before, _) in zip(items, identities, strict=True):
-                self._outdated.discard((name, item.key, before))
-        plain = to_plain_block(fan.name, items, identities, block)
-        self._write_ended("B", plain, buffers, len(items))
-        fan.forget(items)
+            self._outdated.difference_update((name, item.origin or item.key) for item in items)
+        if self._quarantine is not None and not isinstance(ended, Outcome):
+            self._quarantine.forget(name, items)
+        record = fan.describe_items(items, ended)
+        values = _values_of(ended)
+        keeps = self._values if values and fan.can_find(record) else None
+        buffers = [] if keeps is None else keeps.encode(fan, values, ended.duration_s)
+        if keeps is not None and not buffers and not isinstance(ended, Outcome):
+            # Some of them may be kept.
+            for item, outcome in zip(items, ended.outcomes(items), strict=True):
+                self._keep(name, [item], outcome)
+            return
+        if record.data is not None:
+            fan.forget(items)
+        self._write_cuts(fan)
+        self._write("B", tuple(record), buffers)
+        if record.part is None and self._journal is not None:
+            self._counts["ended"] += len(items)
+            self._counts["kept"] += len(items) if buffers else 0
 
-    def _keep_part(self, name: str, item: Any, outcome: Outcome) -> None:
-        fan = self._fans.get(name)
-        if fan is not None:
-            from taskinity_data.checkpoints.plain_outcomes import to_plain
-
-            self._write("D", (name, *fan.describe_part(item), to_plain(outcome)))
+    def _write_cuts(self, fan: FanOutRecord) -> None:
+        chunks = self._chunks.get(fan.name)
+        if chunks is not None and (cuts := fan.describe_cuts(chunks)) is not None:
+            self._write("K", tuple(cuts))
 
     def _set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
         if self._quarantine is not None:
@@ -315,7 +301,7 @@ class Checkpoints:
 
         self._run_directory = self._enter()
         try:
-            self._run_directory.summarize(self._head | {"status": "RUNNING"})
+            self._run_directory.summarize(self.head | {"status": "RUNNING"})
             self._journal = Journal(self._run_directory.directory, self._run_directory.run_id)
         except OSError:
             self._run_directory.leave()
@@ -326,15 +312,9 @@ class Checkpoints:
         self._values = ValueBudget(self._report, is_asked=self._is_asked)
         self.has_begun = True
         early, self._early = self._early or [], None
-        self._write("H", self._head | dict(self._more()))
+        self._write("H", self.head | dict(self._more()))
         for act in early:
             act()
-
-    def _write_ended(self, kind: str, details: Any, buffers: Any, count: int = 1) -> None:
-        self._write(kind, details, buffers)
-        if self._journal is not None:
-            self._counts["ended"] += count
-            self._counts["kept"] += count if buffers else 0
 
     def _write(self, kind: str, details: Any, buffers: Any = ()) -> None:
         if self._journal is None:
@@ -383,6 +363,8 @@ class Checkpoints:
             )
         if self._quarantine is not None:
             self._quarantine.close(has_completed=status in ("COMPLETED", "PARTIAL"))
+        for fan in self._fans.values():
+            self._write_cuts(fan)
         end = {"status": status, "reason": reason, "ended_s": time.time()}
         answer = [] if self._values is None else self._values.encode_answer(value)
         # Chunks of earlier tries that were cut otherwise now, or are gone.
@@ -392,8 +374,25 @@ class Checkpoints:
         if self._run_directory is not None:
             try:
                 counts = {"chunks": self._counts["ended"] + self._counts["recalled"]}
-                self._run_directory.summarize(self._head | end | counts)
+                self._run_directory.summarize(self.head | end | counts)
             except OSError as error:
                 self._say(f"{self._run_directory.directory}: no summary ({error.strerror})")
             self._run_directory.leave()
             self._run_directory = None
+
+
+def _values_of(ended: Outcome | OutcomeBlock) -> list[Any]:
+    """Return the values that can be kept; none where not all of them can."""
+    if not isinstance(ended, Outcome):
+        return ended.values
+    is_done = ended.status is Status.COMPLETED and ended.value is not None
+    return [ended.value] if is_done else []
+
+
+def _without_results(ended: Outcome | OutcomeBlock) -> Outcome | OutcomeBlock:
+    """Return `ended` without values, but for one of what was written, without a result."""
+    if not isinstance(ended, Outcome):
+        return ended.without_values()
+    partials, result = ended.value or ((), None)
+    is_empty = result is None and all(partial is None for partial in partials)
+    return ended if is_empty else replace(ended, value=None)

@@ -7,25 +7,34 @@ from __future__ import annotations
 
 import os
 import stat
+from array import array
 from dataclasses import fields
 from hashlib import blake2b
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.checkpoints.code_identity import identify, list_changes
-from taskinity_data.checkpoints.digest_counts import DigestCounts
+from taskinity_data.checkpoints.record_kinds import (
+    CutsRecord,
+    EndedRecord,
+    StartRecord,
+    code_at,
+    identify_chunk,
+)
 from taskinity_data.checkpoints.values import NoExactForm
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.cut_again import IN_MEMORY, EarlierPiece, find_altered, identify_file
+from taskinity_data.chunks.cut_again import IN_MEMORY, find_altered, identify_file
 from taskinity_data.formats.stream import StreamBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from taskinity_data.checkpoints.read_journal import PastFanOut
+    from taskinity_data.checkpoints.read_journal import PastFanOut, PastItem
+    from taskinity_data.chunks.chunk import CutColumns
     from taskinity_data.chunks.cut_again import EarlierCuts
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.outcome import Outcome
+    from taskinity_data.outcome_block import OutcomeBlock
     from taskinity_data.sources.file import SourceFile
 
 __all__ = ["FanOutRecord"]
@@ -56,34 +65,28 @@ class FanOutRecord:
         self.is_reported = False
         self._reducers = job.reducers
         self._files: dict[SourceFile, str] = {}
-        self._named: set[str] = set()
-        self._digests_of_readers: dict[tuple[int, str], tuple[Any, Any]] = {}
-        self._counts = DigestCounts()
-        self._current: dict[int, tuple[str | None, int, str | None]] = {}
+        self._described = 0, 0
+        self._reader_digest: str | None = None
+        self._current: dict[int, str | None] = {}
         shared = _describe_job(job)
         identities = [identify(_describe_chain(chain) | shared) for chain in job.chains]
-        self._codes = [identity.digest for identity in identities]
+        codes = [identity.digest for identity in identities]
         # All but the functions: what they have written stands, whatever they are now.
-        self._argument_codes: list[str | None] = [None] * len(identities)
+        arguments: list[str | None] = [None] * len(identities)
         if job.writer is not None:
             described = [_describe_given(chain) | shared for chain in job.chains]
-            self._argument_codes = [identify(roots).digest for roots in described]
-        self.parts = {
-            name: digest for identity in identities for name, digest in identity.parts.items()
-        }
-        self.unstable = {
-            name: reason for identity in identities for name, reason in identity.unstable.items()
-        }
-        self.computed = dict.fromkeys(
-            reason for identity in identities for reason in identity.computed
-        )
+            arguments = [identify(roots).digest for roots in described]
+        parts = dict(part for identity in identities for part in identity.parts.items())
+        self.unstable = dict(part for each in identities for part in each.unstable.items())
+        self.computed = dict.fromkeys(reason for each in identities for reason in each.computed)
         if dataset is not None and not takes_time and _is_large_in_memory(dataset):
-            self._codes = self._argument_codes = [None] * len(self._codes)
+            codes = arguments = [None] * len(codes)
             self.unstable["its table in memory"] = "too large to be digested unasked"
+            self._files = dict.fromkeys(dataset.sources, IN_MEMORY)
         self._reader = None if dataset is None else dataset.reader
         self._sources = () if dataset is None else dataset.sources
-        reader = "" if dataset is None else _digest(dataset.reader.identity())
-        self.cutting = f"{cutting} {reader}"
+        cutting += " " if dataset is None else f" {_digest(dataset.reader.identity())}"
+        self.start = StartRecord(self.name, parts, cutting, codes, arguments, list(self.unstable))
         self._rename_altered()
 
     def _rename_altered(self) -> None:
@@ -97,7 +100,7 @@ class FanOutRecord:
     @property
     def cuts(self) -> EarlierCuts:
         """The cuts to repeat; none where others were requested."""
-        if self.past is None or self.past.cutting != self.cutting:
+        if self.past is None or self.past.start.cutting != self.start.cutting:
             return {}
         return self.past.cuts
 
@@ -105,8 +108,8 @@ class FanOutRecord:
         """Return what is not as it was, in words; `mends`: see `find`."""
         assert self.past is not None
         lines = []
-        n_kept = len(self.past.finished)
-        changed = list_changes(self.past.code, self.parts)
+        n_kept = sum(map(len, self.past.finished.values()))
+        changed = list_changes(self.past.start.parts, self.start.parts)
         if changed and n_kept and mends:
             lines.append(
                 f"{self.name} changed ({_list(changed)}): chunks that were written stay as they "
@@ -116,7 +119,7 @@ class FanOutRecord:
             lines.append(
                 f"{self.name} changed ({_list(changed)}): {n_kept:,} finished chunks are run again"
             )
-        elif self.past.cutting != self.cutting and self.past.cuts:
+        elif self.past.start.cutting != self.start.cutting and self.past.cuts:
             lines.append(
                 f"{self.name}: chunk sizes, columns, types or reader options are not those of "
                 "before; chunks that are cut otherwise are run again"
@@ -134,7 +137,7 @@ class FanOutRecord:
                 lines.append(f"{self.name}: {_list(names)} {word} since")
         return lines
 
-    # -- identities ----------------------------------------------------------------------------
+    # -- what the journal keeps ----------------------------------------------------------------
 
     def name_file(self, file: SourceFile) -> str:
         """See `identify_file`; looked at once a file."""
@@ -143,140 +146,105 @@ class FanOutRecord:
             name = self._files[file] = identify_file(self._reader, file)  # type: ignore[arg-type]
         return name
 
-    def describe_cuts(self, items: Sequence[Any]) -> tuple[Any, ...] | None:
-        """Return what the journal keeps of the cuts of `items`, None if there is nothing new.
+    def describe_cuts(self, chunks: CutColumns) -> CutsRecord | None:
+        """Return what the journal keeps of those `chunks` that came since the last time, if any."""
+        start, first = self._described
+        if start == len(chunks):
+            return None
+        self._described = len(chunks), len(chunks.files)
+        files = [(self.name_file(file), file.path) for file in chunks.files[first:]]
+        reader = self._identify_reader(chunks[start])
+        return CutsRecord(self.name, reader, files, chunks.columns(start))
 
-        With them come the paths of files that were in none before, by their names.
-        """
-        cuts: list[tuple[EarlierPiece, ...]] = []
-        paths: dict[str, str] = {}
-        for item in items:
-            if isinstance(item.data, Chunk) and (cut := self._describe_cut(item.data)):
-                cuts.append(cut)
-                for piece, planned in zip(cut, item.data.pieces, strict=True):
-                    if piece.file not in self._named:
-                        self._named.add(piece.file)
-                        paths[piece.file] = planned.path
-        from taskinity_data.checkpoints.plain_cuts import to_plain_cuts
-
-        return (self.name, *to_plain_cuts(cuts), paths) if cuts else None
-
-    def _describe_cut(self, chunk: Chunk) -> tuple[EarlierPiece, ...]:
-        """Return the pieces of `chunk` to be stored; none where they are, or it can't be read."""
-        if chunk.failure is not None:
-            return ()  # to be cut again: it may be read then
-        pieces = tuple(
-            EarlierPiece(
-                self.name_file(piece.file),
-                piece.start,
-                piece.stop,
-                piece.nbytes,
-                piece.rows,
-                None if number else chunk.mark,
-            )
-            for number, piece in enumerate(chunk.pieces)
-        )
-        is_known = self.past is not None and (
-            self.past.cuts.get((pieces[0].file, pieces[0].start)) == pieces
-        )
-        return () if is_known else pieces
-
-    def count(self, item: Any) -> None:
-        """Find the identity of an item that is handed out; equal ones differ by order."""
-        identity = self._identify(item, self._codes)
-        before = 0 if identity is None else self._counts.add(identity)
-        data_identity = self._identify(item, self._argument_codes)
-        self._current[item.position] = identity, before, data_identity
-
-    def identity_of(self, item: Any) -> tuple[str | None, int, str | None]:
-        """Return what `count` found: identity, equal ones before, identity without functions.
-
-        Nothing for parts of a chunk that was split while it ran.
-        """
-        if item.part:
-            return None, 0, None
-        if item.position not in self._current:
-            self.count(item)  # handed out before the journal began
-        return self._current[item.position]
-
-    def describe_part(self, item: Any) -> tuple[Any, ...]:
-        """Return the chunk that was split, how many equal ones before it, and its part."""
-        before = self._current.get(item.position, (None, 0, None))[1]
-        pieces = [
-            (piece.path, piece.start, piece.stop, piece.nbytes, piece.rows)
-            for piece in item.data.pieces
+    def _describe_pieces(self, chunk: Chunk) -> list[tuple[Any, ...]]:
+        return [
+            (self.name_file(piece.file), piece.start, piece.stop, piece.nbytes, piece.rows)
+            for piece in chunk.pieces
         ]
-        return item.origin, before, item.position, item.part, pieces
 
-    def describe_item(self, item: Any, outcome: Outcome) -> tuple[Any, ...]:
-        """Return what the journal keeps of `item`, which has ended, beside its value."""
-        identity, before, data_identity = self.identity_of(item)
-        self.forget([item])
-        if outcome.output is None or outcome.is_fallback:
-            data_identity = None
-        data = item.data
-        where = (data.path, data.start, data.stop) if isinstance(data, Chunk) else None
-        from taskinity_data.checkpoints.plain_outcomes import to_plain
+    def _identify_reader(self, chunk: Chunk) -> str:
+        """Return the digest of the reader of `chunk`, which those of all chunks equal."""
+        if self._reader_digest is None:
+            self._reader_digest = _digest(chunk.reader.identity())
+        return self._reader_digest
 
-        plain = to_plain(outcome)
-        return self.name, identity, before, plain, where, item.position, data_identity
+    def note(self, items: Sequence[Any]) -> None:
+        """Find the identity of `items` that are no chunks: functions may change them."""
+        for item in items:
+            if type(item.data) is not Chunk:
+                self._current[item.position] = self._identify_data(item.data)
+
+    def describe_items(self, items: Sequence[Any], ended: Outcome | OutcomeBlock) -> EndedRecord:
+        """Return what the journal keeps of `items`, which have ended together."""
+        first, part = items[0], None
+        is_cut = type(first.data) is Chunk
+        if first.part:
+            part = first.origin, first.part, self._describe_pieces(first.data)
+        return EndedRecord(
+            self.name,
+            array("I", [item.position for item in items]),
+            bytes.fromhex("".join([item.key for item in items])),
+            None if is_cut else list(map(self._identify, items)),
+            ended,
+            part,
+        )
+
+    def can_find(self, record: EndedRecord) -> bool:
+        """Return whether any of the items of `record` could be found by `find`."""
+        has_data = record.data is None or any(record.data)
+        return record.part is None and has_data and any(self.start.codes)
 
     def forget(self, items: Sequence[Any]) -> None:
-        """Drop the identities of items that have ended."""
+        """Drop what `note` has found of `items`."""
         for item in items:
             self._current.pop(item.position, None)
 
-    def _identify(self, item: Any, codes: Sequence[str | None]) -> str | None:
-        code = codes[item.position if len(codes) > 1 else 0]
-        if code is None or isinstance(item.data, StreamBlock):
-            return None
-        if isinstance(item.data, Chunk):
-            digest = self._begin(item.data.reader, code).copy()
-            for piece in item.data.pieces:
-                name = self.name_file(piece.file)
-                digest.update(f"\0{name}\0{piece.start}\0{piece.stop}".encode())
-            return str(digest.hexdigest())
-        digest = blake2b(code.encode(), digest_size=16)
-        if type(item.data) in _SCALARS:
-            digest.update(f"\0{type(item.data).__name__} {item.data!r}".encode())
-        else:
-            value_digest = identify({"": _with_files(item.data)}).digest
-            if value_digest is None:
-                return None
-            digest.update(value_digest.encode())
-        return digest.hexdigest()
+    def _identify(self, item: Any) -> str | None:
+        if item.position not in self._current:  # handed out before the journal began
+            self.note([item])
+        return self._current[item.position]
 
-    def _begin(self, reader: Any, code: str) -> Any:
-        """Return the digest of code and reader, with which those of its chunks begin."""
-        reader_digest = self._digests_of_readers.get((id(reader), code))
-        if reader_digest is None:
-            digest = blake2b(f"{code}{_digest(reader.identity())}".encode(), digest_size=16)
-            # The reader is held too, so that no id is reused.
-            reader_digest = self._digests_of_readers[id(reader), code] = reader, digest
-        return reader_digest[1]
+    def _identify_data(self, data: Any) -> str | None:
+        if type(data) in _SCALARS:
+            return f"{type(data).__name__} {data!r}"
+        return None if isinstance(data, StreamBlock) else identify({"": _with_files(data)}).digest
 
-    def find(self, item: Any, *, mends: bool = False) -> Any:
-        """Return the record of `item` from before, if there is one; each is used once.
+    def find(self, item: Any, *, mends: bool = False) -> Iterator[PastItem]:
+        """Yield the items from before that `item` equals, each of them once.
 
-        With `mends` one by other functions counts too, as what they have written stands.
+        With `mends` those count too that ended by other functions, as what they have written
+        stands.
         """
-        identity, before, data_identity = self.identity_of(item)
         if self.past is None:
-            return None
-        record = None if identity is None else self.past.finished.pop((identity, before), None)
-        if record is None and mends and data_identity is not None:
-            record = self.past.written.pop((data_identity, before), None)
-        return record
+            return
+        data: Any = self._current.get(item.position)
+        if type(item.data) is Chunk:
+            pieces = self._describe_pieces(item.data)
+            data = identify_chunk(self._identify_reader(item.data), pieces)
+        before = [(self.start.codes, self.past.finished)]
+        before += [(self.start.arguments, self.past.written)] if mends else []
+        for codes, ended in before:
+            equals = ended.get((code_at(codes, item.position), data), [])
+            while equals:
+                yield equals.pop()
 
     # -- values --------------------------------------------------------------------------------
 
-    def dump(self, value: Any) -> Any:
-        """Return a value as `dump=` of its reducers has it; raise `NoExactForm` where it fails."""
-        partials, result = value
-        return tuple(starmap(_dump, zip(self._reducers, partials, strict=True))), result
+    def dump(self, values: Sequence[Any]) -> Any:
+        """Return values of outcomes in columns, those of reducers as their `dump=` has them.
+
+        Raises
+        ------
+        NoExactForm
+            It fails.
+        """
+        columns = zip(*(partials for partials, _ in values), strict=True)
+        results = [result for _, result in values]
+        has_results = any(result is not None for result in results)
+        return list(map(_dump, self._reducers, columns)), results if has_results else None
 
     def load(self, stored: Any) -> Any:
-        """Return the value that `dump` was called with."""
+        """Return one of the values that `dump` was called with."""
         partials, result = stored
         return tuple(starmap(_load, zip(self._reducers, partials, strict=True))), result
 
@@ -286,12 +254,10 @@ def _is_large_in_memory(dataset: Dataset) -> bool:
     return is_in_memory and dataset.nbytes > _MAX_UNASKED_NBYTES
 
 
-def _dump(reducer: Any, partial: Any) -> Any:
+def _dump(reducer: Any, partials: Sequence[Any]) -> list[Any]:
     dump = getattr(reducer, "dump", None)
-    if dump is None:
-        return partial
     try:
-        return dump(partial)
+        return list(partials if dump is None else map(dump, partials))
     except Exception as error:
         raise NoExactForm(f"what dump= can't store ({type(error).__name__}: {error})") from error
 

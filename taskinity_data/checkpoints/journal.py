@@ -18,13 +18,13 @@ from taskinity_data.checkpoints.values import decode, encode
 from taskinity_data.disk import sync_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Journal", "Record", "Segment", "has_other_format", "list_segments", "read_segment"]
+__all__ = ["Journal", "Record", "has_other_format", "list_segments", "read_segment"]
 
 _FORMAT = b"taskinity-data journal "
-_MAGIC = _FORMAT + b"4\n"
+_MAGIC = _FORMAT + b"5\n"
 _HEAD = struct.Struct("<cQQ")
 _DIGEST_NBYTES = 16
 _SUFFIX = ".journal"
@@ -40,17 +40,13 @@ _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has fsync alone
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: its `kind` (one character), its `details`, and where its value lies, if any.
-
-    Of a part of a record of several items, `load_part` returns the value.
-    """
+    """One record: its `kind` (one character), its `details`, and where its value lies, if any."""
 
     kind: str
     details: Any
     path: Path
     offset: int
     nbytes: int
-    load_part: Callable[[], Any] | None = None
 
     def load(self) -> Any:
         """Return the value.
@@ -60,21 +56,9 @@ class Record:
         OSError, ValueError
             The segment is gone, or was changed since it was proved.
         """
-        if self.load_part is not None:
-            return self.load_part()
         with open(self.path, "rb") as file:
             file.seek(self.offset)
             return decode(file.read(self.nbytes))
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """The valid records of a segment. `lost_nbytes` follow the last of them."""
-
-    path: Path
-    records: tuple[Record, ...]
-    valid_nbytes: int
-    lost_nbytes: int
 
 
 def list_segments(directory: Path) -> list[Path]:
@@ -89,8 +73,8 @@ def has_other_format(path: Path) -> bool:
     return begin.startswith(_FORMAT) and begin != _MAGIC
 
 
-def read_segment(path: Path, run_id: str) -> Segment:
-    """Return the valid part of the segment `path` of the run `run_id`.
+def read_segment(path: Path, run_id: str) -> tuple[list[Record], int]:
+    """Return the valid records of the segment `path` of the run `run_id`, and the bytes behind.
 
     Raises
     ------
@@ -120,7 +104,7 @@ def read_segment(path: Path, run_id: str) -> Segment:
             records.append(Record(kind.decode("latin1"), decode(details), path, at, n_value))
             chain = digest.digest()
             offset = at + n_value + _DIGEST_NBYTES
-    return Segment(path, tuple(records), offset, size - offset)
+    return records, size - offset
 
 
 def _start(run_id: str, name: str) -> bytes:

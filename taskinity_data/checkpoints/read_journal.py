@@ -2,25 +2,74 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.checkpoints.journal import has_other_format, list_segments, read_segment
-from taskinity_data.checkpoints.plain_cuts import from_plain_cuts
-from taskinity_data.checkpoints.plain_outcomes import from_plain, split_plain_block
 from taskinity_data.checkpoints.quarantine import read_entries
+from taskinity_data.checkpoints.record_kinds import (
+    CutsRecord,
+    EndedRecord,
+    StartRecord,
+    code_at,
+    identify_chunk,
+)
+from taskinity_data.chunks.cut_again import EarlierPiece
 from taskinity_data.errors import ResumeError
+from taskinity_data.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from taskinity_data.checkpoints.journal import Record
-    from taskinity_data.chunks.cut_again import EarlierPiece
-    from taskinity_data.outcome import Outcome
 
-__all__ = ["EndedPart", "Past", "PastFanOut", "Split", "find_item", "read_past"]
+    _Key = tuple[str, str, int]
+    _ByIdentity = dict[tuple[str | None, Any], list["PastItem"]]
+
+__all__ = ["Past", "PastFanOut", "PastItem", "find_item", "read_past"]
+
+
+class PastItem(NamedTuple):
+    """An item that has ended, or a part of one.
+
+    Attributes
+    ----------
+    key : tuple of (str, str, int)
+        Its fan-out, its own key (of a part that of the chunk), and how many chunks of that key came
+        before it.
+    outcome : Outcome
+    position : int
+    tried : int
+        In which try it ended, from 1.
+    chunk : tuple of EarlierPiece
+        The pieces of its chunk, of a part those of the whole one; empty where it is none.
+    part : tuple of int
+    pieces : tuple of EarlierPiece
+        Where it lies.
+    load : callable
+        Returns the value as it was stored. What is loaded stays in memory as long as this does.
+    """
+
+    key: _Key
+    outcome: Outcome
+    position: int
+    tried: int
+    chunk: tuple[EarlierPiece, ...]
+    part: tuple[int, ...] = ()
+    pieces: tuple[EarlierPiece, ...] = ()
+    load: Callable[[], Any] = lambda: None
+
+
+class _PlannedItem(NamedTuple):
+    """What an `OutcomeBlock` must know of an item."""
+
+    key: str
+    nbytes: int
+    attempt: int = 1
+    fallback: str | None = None
 
 
 @dataclass(slots=True)
@@ -29,49 +78,60 @@ class PastFanOut:
 
     Attributes
     ----------
-    code : dict of str to str
-        Digests of what it ran, by part.
-    cutting : str
-        How it was to be cut, and as what its files were read.
+    start : StartRecord
+        Of the last try.
     cuts : dict
         The chunks by the file and place where each begins.
     finished : dict
-        The record of each finished chunk that has a value, by (identity, how many of it before).
+        The finished items that have a value, by code and data.
     written : dict
-        Those whose rows stand in an output, and are no fallback's, by all of their identity but the
-        functions.
+        Those whose rows stand in an output, and are no fallback's, by arguments and data.
     fresh : dict
         The same of those that have written since the last commit.
-    unstable : list of str
-        Parts of `code` whose digests say nothing.
+    files, reader, chunks
+        Of the try that is read: identities of files, that of the reader, and of all chunks the
+        pieces, and how many that begin at the same place came before.
     """
 
-    code: dict[str, str] = field(default_factory=dict)
-    cutting: str = ""
+    start: StartRecord
     cuts: dict[tuple[str, int], tuple[EarlierPiece, ...]] = field(default_factory=dict)
-    finished: dict[tuple[str, int], Record] = field(default_factory=dict)
-    written: dict[tuple[str, int], Record] = field(default_factory=dict)
-    fresh: dict[tuple[str, int], Record] = field(default_factory=dict)
-    unstable: list[str] = field(default_factory=list)
+    finished: _ByIdentity = field(default_factory=dict)
+    written: _ByIdentity = field(default_factory=dict)
+    fresh: _ByIdentity = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    reader: str = ""
+    chunks: list[tuple[tuple[EarlierPiece, ...], int]] = field(default_factory=list)
+    _counts: Counter[tuple[str, int]] = field(default_factory=Counter)
 
+    def begin(self, start: StartRecord) -> None:
+        """Take in that another try of it begins."""
+        if self.start.cutting != start.cutting:
+            self.cuts.clear()
+        self.start = start
+        for of_try in (self.files, self.chunks, self._counts):
+            of_try.clear()
 
-class EndedPart(NamedTuple):
-    """A part of a chunk that was split: the chunk's place, its own in it, and where it lies.
+    def cut(self, record: CutsRecord) -> None:
+        """Take in further chunks."""
+        self.reader = record.reader
+        self.files += [file for file, _ in record.files]
+        for pieces, is_readable in record.read(self.files):
+            begin = pieces[0].file, pieces[0].start
+            self.chunks.append((pieces, self._counts[begin]))
+            self._counts[begin] += 1
+            if is_readable:  # another is cut again: it may be read then
+                self.cuts[begin] = pieces
 
-    `pieces` have path, start, stop, bytes and rows.
-    """
-
-    position: int
-    part: tuple[int, ...]
-    pieces: tuple[tuple[Any, ...], ...]
-
-
-@dataclass(slots=True)
-class Split:
-    """A chunk that was split in the try with that number: its parts, by their keys in `ended`."""
-
-    number: int
-    parts: dict[tuple[str, str, int], EndedPart] = field(default_factory=dict)
+    def finish(self, item: PastItem, data: Any) -> None:
+        """Take in an item that has a value."""
+        if data is None:
+            return
+        code = code_at(self.start.codes, item.position)
+        if code is not None:
+            self.finished.setdefault((code, data), []).append(item)
+        if item.outcome.output is not None and not item.outcome.is_fallback:
+            arguments = code_at(self.start.arguments, item.position)
+            self.fresh.setdefault((arguments, data), []).append(item)
 
 
 @dataclass(slots=True)
@@ -82,14 +142,12 @@ class Past:
     ----------
     head : dict
         The description of the last try when it began.
-    first : dict
-        That of the first try.
     fan_outs : dict of str to PastFanOut
     files : dict of str to str
         The path of each file, by its identity.
-    ended : dict
-        (fan-out or "", key, how many before) to the facts of what ended; once a run came through,
-        without chunks of earlier tries that were cut otherwise.
+    ended : dict of tuple to list of PastItem
+        What ended, by `PastItem.key`: one, or the parts of a chunk that was split; once a run came
+        through, without chunks of earlier tries that were cut otherwise.
     notes : list of str
     end : dict or None
         The end of the last try; None where it has none.
@@ -103,11 +161,6 @@ class Past:
         Who ran it, with how many workers and why: of the last try, in order.
     tries : int
         How often it was begun.
-    tried : dict
-        By the keys of `ended`: in which try, from 1.
-    split : dict of (str, str, int) to Split
-        Chunks of which parts have ended, by fan-out, the chunk's key, how many before; the parts
-        stand in `ended` in its place.
     lost_nbytes : int
         Behind the valid part of segments.
     """
@@ -115,10 +168,9 @@ class Past:
     run_id: str
     directory: Path
     head: dict[str, Any] = field(default_factory=dict)
-    first: dict[str, Any] = field(default_factory=dict)
     fan_outs: dict[str, PastFanOut] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
-    ended: dict[tuple[str, str, int], Any] = field(default_factory=dict)
+    ended: dict[_Key, list[PastItem]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     end: dict[str, Any] | None = None
     value: Record | None = None
@@ -126,8 +178,6 @@ class Past:
     staging: list[str] = field(default_factory=list)
     schedulers: list[tuple[str, int, str]] = field(default_factory=list)
     tries: int = 0
-    tried: dict[tuple[str, str, int], int] = field(default_factory=dict)
-    split: dict[tuple[str, str, int], Split] = field(default_factory=dict)
     lost_nbytes: int = 0
 
     def add(self, record: Record) -> None:
@@ -135,25 +185,17 @@ class Past:
         details = record.details
         if record.kind == "H":
             self.head, self.end, self.value = details, None, None
-            self.first = self.first or details
             self.schedulers = []
             self.tries += 1
         elif record.kind == "F":
-            past = self.fan_outs.setdefault(details["name"], PastFanOut())
-            if past.cutting != details["asked"]:
-                past.cuts.clear()
-            past.code, past.cutting = details["code"], details["asked"]
-            past.unstable = details.get("unstable", [])
+            start = StartRecord(*details)
+            self.fan_outs.setdefault(start.name, PastFanOut(start)).begin(start)
         elif record.kind == "K":
-            name, files, columns, paths = details
-            self.files |= paths
-            for pieces in from_plain_cuts(files, columns):
-                self.fan_outs[name].cuts[pieces[0].file, pieces[0].start] = pieces
-        elif record.kind in "BC":
-            for single in _split(record):
-                self._end(single)
-        elif record.kind == "D":
-            self._end_part(*record.details)
+            cuts = CutsRecord(*details)
+            self.files |= dict(cuts.files)
+            self.fan_outs[cuts.name].cut(cuts)
+        elif record.kind == "B":
+            self._end(record, EndedRecord(*details))
         elif record.kind == "O":
             self.staging.append(details)
         elif record.kind == "N":
@@ -163,96 +205,88 @@ class Past:
         elif record.kind == "E":
             self._end_try(record)
 
-    def outcomes(self) -> list[tuple[tuple[str, str, int], Outcome]]:
-        """Return the keys of `ended` and the outcome of each item.
+    def outcomes(self) -> list[tuple[PastItem, Outcome]]:
+        """Return what has ended, and the outcome of each.
 
         What an earlier run ended is recalled: its times are of then, even where it has not been
         tried again since.
         """
         return [
-            (key, replace(from_plain(details[3]), is_recalled=self.tried[key] < self.tries))
-            for key, details in self.ended.items()
+            (item, replace(item.outcome, is_recalled=item.tried < self.tries))
+            for items in self.ended.values()
+            for item in items
         ]
 
     def singles(self) -> list[Outcome]:
         """Return the outcomes of tasks that run once, of a run that came to its end."""
-        return [from_plain(plain) for plain in (self.end or {}).get("singles", ())]
+        return list((self.end or {}).get("singles", ()))
 
     def commit(self) -> None:
         """Note that what was written until now stands in the output."""
         self.has_committed = True
         for fan_out in self.fan_outs.values():
-            fan_out.written |= fan_out.fresh
+            for identity, items in fan_out.fresh.items():
+                fan_out.written.setdefault(identity, []).extend(items)
             fan_out.fresh.clear()
 
     def _end_try(self, record: Record) -> None:
         self.end = details = record.details
-        for key in details.get("outdated", ()):
-            if self.tried.get(key, self.tries) < self.tries:
-                del self.tried[key]
-                name, identity, before, *_ = self.ended.pop(key)
-                if name in self.fan_outs:
-                    self.fan_outs[name].finished.pop((identity, before), None)
+        names = set(details.get("outdated", ()))
+        outdated = {
+            key
+            for key, items in self.ended.items()
+            if key[:2] in names and items[0].tried < self.tries
+        }
+        for key in outdated:
+            del self.ended[key]
+        for fan_out in self.fan_outs.values() if outdated else ():
+            for identity, items in fan_out.finished.items():
+                fan_out.finished[identity] = [item for item in items if item.key not in outdated]
         if details.get("output") is not None:
             self.commit()
         self.value = record if record.nbytes else None
 
-    def _end_part(
-        self,
-        name: str,
-        chunk: str,
-        before: int,
-        position: int,
-        part: Sequence[int],
-        pieces: Sequence[Sequence[Any]],
-        plain: Sequence[Any],
-    ) -> None:
-        whole = name, chunk, before
-        split = self.split.get(whole)
-        if split is None or split.number != self.tries:
-            # What an earlier run came to with the chunk, whole or in parts, holds no more.
-            self._forget_parts(whole)
-            self.ended.pop(whole, None)
-            self.tried.pop(whole, None)
-            split = self.split[whole] = Split(self.tries)
-        key = name, plain[1], before
-        split.parts[key] = EndedPart(position, tuple(part), tuple(map(tuple, pieces)))
-        where = pieces[0][0], pieces[0][1], pieces[-1][2]
-        self.ended[key] = (name, None, before, plain, where, position)
-        self.tried[key] = self.tries
+    def _end(self, record: Record, ended: EndedRecord) -> None:
+        fan_out = self.fan_outs[ended.name]
+        load_all = cache(record.load)
+        outcomes = zip(ended.positions, _outcomes(ended, fan_out), strict=True)
+        for number, (position, outcome) in enumerate(outcomes):
+            chunk, before = fan_out.chunks[position] if ended.data is None else ((), 0)
+            key = outcome.key if ended.part is None else ended.part[0]
+            item = PastItem(
+                (ended.name, key, before), outcome, position, self.tries, chunk, (), chunk
+            )
+            if ended.part is not None:
+                self._end_part(item, *ended.part[1:])
+                continue
+            self.ended[item.key] = [item]
+            if record.nbytes:
+                data = ended.data[number] if ended.data else identify_chunk(fan_out.reader, chunk)
+                fan_out.finish(item._replace(load=partial(_load_value, load_all, number)), data)
 
-    def _forget_parts(self, whole: tuple[str, str, int]) -> None:
-        split = self.split.pop(whole, None)
-        for key in () if split is None else split.parts:
-            self.ended.pop(key, None)
-            self.tried.pop(key, None)
-
-    def _end(self, record: Record) -> None:
-        name, identity, before, plain, *_ = record.details
-        self._forget_parts((name, plain[1], before))
-        self.ended[name, plain[1], before] = record.details
-        self.tried[name, plain[1], before] = self.tries
-        if identity is not None and record.nbytes and name in self.fan_outs:
-            self.fan_outs[name].finished[identity, before] = record
-            data_identity = record.details[6] if len(record.details) > 6 else None
-            if data_identity is not None:
-                self.fan_outs[name].fresh[data_identity, before] = record
+    def _end_part(self, item: PastItem, part: tuple[int, ...], described: list[Any]) -> None:
+        parts = self.ended.get(item.key, [])
+        if parts and (not parts[0].part or parts[0].tried < self.tries):
+            parts = []  # what came of the chunk before, whole or in parts, holds no more
+        pieces = tuple(EarlierPiece(*piece) for piece in described)
+        self.ended[item.key] = [*parts, item._replace(part=part, pieces=pieces)]
 
 
-def _split(record: Record) -> Iterator[Record]:
-    """Yield a record for each item that `record` has: many of a block, which is of kind B."""
-    if record.kind == "C":
-        yield record
-        return
-    values: list[Any] = []
+def _outcomes(ended: EndedRecord, fan_out: PastFanOut) -> Iterable[Outcome]:
+    if isinstance(ended.ended, Outcome):
+        return [ended.ended]
+    keys = [ended.keys[at : at + 16].hex() for at in range(0, len(ended.keys), 16)]
+    sizes = [0] * len(keys)
+    if ended.data is None:
+        chunks = (fan_out.chunks[position][0] for position in ended.positions)
+        sizes = [sum(piece.nbytes for piece in chunk) for chunk in chunks]
+    return ended.ended.outcomes(map(_PlannedItem, keys, sizes))
 
-    def load_part(number: int) -> Any:
-        if not values:
-            values.extend(record.load())
-        return values[number]
 
-    for number, details in enumerate(split_plain_block(record.details)):
-        yield replace(record, details=details, load_part=partial(load_part, number))
+def _load_value(load_all: Callable[[], Any], number: int) -> Any:
+    """Return the partials and the result of one item of a record: see `FanOutRecord.dump`."""
+    partials, results = load_all()
+    return [column[number] for column in partials], None if results is None else results[number]
 
 
 def read_past(directory: Path) -> Past:
@@ -268,12 +302,12 @@ def read_past(directory: Path) -> Past:
     segments = list_segments(directory)
     for path in segments:
         try:
-            segment = read_segment(path, run_id)
+            records, lost_nbytes = read_segment(path, run_id)
         except OSError as error:
             raise ResumeError(f"run {run_id}: {path} can't be read: {error}") from error
-        past.lost_nbytes += segment.lost_nbytes
-        if segment.records and segment.records[0].kind == "H":
-            for record in segment.records:
+        past.lost_nbytes += lost_nbytes
+        if records and records[0].kind == "H":
+            for record in records:
                 past.add(record)
     if not past.head:
         reason = "its journal is damaged from the start" if segments else "it has no journal"
@@ -291,9 +325,10 @@ def find_item(past: Past, key: str) -> tuple[str, tuple[str, ...]]:
     ResumeError
         There is none with that key.
     """
-    for details in past.ended.values():
-        if details[3][1] == key:
-            return details[0], _ranges_of(past, details)
+    for item, outcome in past.outcomes():
+        if outcome.key == key:
+            pieces = item.pieces
+            return item.key[0], tuple(f"{past.files[file]}:{a}-{b}" for file, a, b, *_ in pieces)
     for entry in read_entries(past.directory):
         if entry["key"] == key:
             return entry["fan_out"], tuple(
@@ -304,19 +339,3 @@ def find_item(past: Past, key: str) -> tuple[str, tuple[str, ...]]:
         f"td.load_run({past.run_id!r}).outcomes lists those that have, and .quarantine what "
         "was quarantined"
     )
-
-
-def _ranges_of(past: Past, details: Any) -> tuple[str, ...]:
-    name, where = details[0], details[4]
-    if where is None:
-        return ()
-    for split in past.split.values():
-        for ended, part in split.parts.items():
-            if ended[:2] == (name, details[3][1]):
-                return tuple(f"{piece[0]}:{piece[1]}-{piece[2]}" for piece in part.pieces)
-    for pieces in past.fan_outs[name].cuts.values():
-        first = pieces[0]
-        path = past.files.get(first.file)
-        if path == where[0] and first.start == where[1] and pieces[-1].stop == where[2]:
-            return tuple(f"{past.files[piece.file]}:{piece.start}-{piece.stop}" for piece in pieces)
-    return (f"{where[0]}:{where[1]}-{where[2]}",)

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.checkpoints.values import TooLarge, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from taskinity_data.checkpoints.fan_out_record import FanOutRecord
-    from taskinity_data.outcome import Outcome
-    from taskinity_data.outcome_block import OutcomeBlock
 
 __all__ = ["ValueBudget"]
 
@@ -48,26 +46,12 @@ class ValueBudget:
         self._kept_nbytes = 0
         self._has_reported = False
 
-    def encode(self, fan: FanOutRecord, outcome: Outcome) -> list[bytes | memoryview]:
-        """Return the value of `outcome` as bytes; none where it is not kept."""
-        return self._encode(fan, lambda: fan.dump(outcome.value), outcome.duration_s)
-
-    def encode_block(self, fan: FanOutRecord, block: OutcomeBlock) -> list[bytes | memoryview]:
-        """Return the values of `block` as bytes; none where not all of them are kept."""
-        return self._encode(fan, lambda: list(map(fan.dump, block.values)), block.duration_s)
-
-    def encode_answer(self, value: Any) -> list[bytes | memoryview]:
-        """Return the answer of the run as bytes; none where it is not kept for `load_run`."""
-        try:
-            return encode(value, _MAX_ANSWER_NBYTES)
-        except Exception:  # noqa: BLE001 - then load_run has no value
-            return []
-
-    def _encode(
-        self, fan: FanOutRecord, dump: Callable[[], Any], duration_s: float
+    def encode(
+        self, fan: FanOutRecord, values: Sequence[Any], duration_s: float
     ) -> list[bytes | memoryview]:
+        """Return `values`, which took `duration_s`, as bytes; none where not all are kept."""
         try:
-            buffers = encode(dump(), self._max_nbytes(duration_s))
+            buffers = encode(fan.dump(values), self._max_nbytes(duration_s))
             self._kept_nbytes += sum(map(len, buffers))
             return buffers
         except TooLarge:
@@ -81,6 +65,13 @@ class ValueBudget:
                     "load=)"
                 )
         return []
+
+    def encode_answer(self, value: Any) -> list[bytes | memoryview]:
+        """Return the answer of the run as bytes; none where it is not kept for `load_run`."""
+        try:
+            return encode(value, _MAX_ANSWER_NBYTES)
+        except Exception:  # noqa: BLE001 - then load_run has no value
+            return []
 
     def _max_nbytes(self, duration_s: float) -> int:
         if self._is_asked:

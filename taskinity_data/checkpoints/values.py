@@ -3,19 +3,21 @@
 Whatever is read can only become values of the kinds below: no code is run and nothing is imported
 by name. A list of JSON stands for anything but None, bools, numbers and texts; its first item names
 the kind, the others are what the kind's reader in `_READERS` gets. Frames, tables and NumPy arrays
-are in `value_kinds/tables`, for which alone pandas is loaded.
+are in `value_kinds/tables`, for which alone pandas is loaded; outcomes in `value_kinds/records`.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+from array import array
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from taskinity_data.checkpoints.value_kinds import records
 from taskinity_data.checkpoints.value_kinds.codec import (
     NoExactForm,
     TooLarge,
@@ -144,7 +146,7 @@ def _read_datetime(_reader: ValueReader, parts: list[Any]) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=zone, fold=fold)
 
 
-_WRITERS: dict[type, Callable[[ValueWriter, Any], Any]] = {
+_WRITERS: dict[type, Callable[[ValueWriter, Any], Any]] = records.WRITERS | {
     int: _write_integer,
     list: _write_items("list"),
     tuple: _write_items("tuple"),
@@ -153,6 +155,7 @@ _WRITERS: dict[type, Callable[[ValueWriter, Any], Any]] = {
     dict: _write_pairs("dict"),
     Counter: _write_pairs("counter"),
     bytes: lambda writer, value: ["bytes", writer.blob(value)],
+    array: lambda writer, value: ["numbers", value.typecode, writer.blob(value)],
     complex: lambda _, value: ["complex", value.real, value.imag],
     Decimal: lambda _, value: ["decimal", str(value)],
     date: lambda _, value: ["date", value.toordinal()],
@@ -160,7 +163,7 @@ _WRITERS: dict[type, Callable[[ValueWriter, Any], Any]] = {
     timedelta: lambda _, value: ["timedelta", value.days, value.seconds, value.microseconds],
 }
 
-_READERS: dict[str, Callable[[ValueReader, list[Any]], Any]] = {
+_READERS: dict[str, Callable[[ValueReader, list[Any]], Any]] = records.READERS | {
     "integer": lambda _, parts: int(parts[0], 16),
     "list": lambda reader, parts: reader.values(parts),
     "tuple": lambda reader, parts: tuple(reader.values(parts)),
@@ -169,6 +172,7 @@ _READERS: dict[str, Callable[[ValueReader, list[Any]], Any]] = {
     "dict": _read_pairs,
     "counter": lambda reader, parts: Counter(_read_pairs(reader, parts)),
     "bytes": lambda reader, parts: bytes(reader.blobs[parts[0]]),
+    "numbers": lambda reader, parts: array(parts[0], bytes(reader.blobs[parts[1]])),
     "complex": lambda _, parts: complex(*parts),
     "decimal": lambda _, parts: Decimal(parts[0]),
     "date": lambda _, parts: date.fromordinal(parts[0]),

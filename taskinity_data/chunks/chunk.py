@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from taskinity_data.sources.file import SourceFile
 
 __all__ = [
+    "UNREADABLE",
     "Chunk",
     "CutColumns",
     "mark_all",
@@ -239,21 +240,29 @@ def mark_all(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
 _UNKNOWN = -1
 """Stands for None among whole numbers."""
 
+UNREADABLE = -2
+"""The mark of a chunk that can't be read."""
+
 
 class CutColumns(Sequence[Chunk]):
     """Chunks in the order in which they were added, in about 70 bytes each; a slice is a tuple.
 
     Those with another reader than the first, another index than their position here, or a failure
-    are kept as they are.
+    are kept as they are, too.
 
     Parameters
     ----------
     chunks : iterable of Chunk
+
+    Attributes
+    ----------
+    files : list of SourceFile
+        Those of the pieces, in order; what two chunks share one after the other is there once.
     """
 
     def __init__(self, chunks: Iterable[Chunk] = ()) -> None:
         self._reader: Reader | None = None
-        self._files: list[SourceFile] = []
+        self.files: list[SourceFile] = []
         self._file_numbers = array("i")
         self._ranges = array("q")
         self._ends = array("q", [0])
@@ -264,29 +273,42 @@ class CutColumns(Sequence[Chunk]):
 
     def append(self, chunk: Chunk) -> None:
         """Add `chunk`."""
-        number, files = len(self._marks), self._files
+        number, files = len(self._marks), self.files
         if self._reader is None:
             self._reader = chunk.reader
-        if chunk.reader is self._reader and chunk.index == number and chunk.failure is None:
-            for piece in chunk.pieces:
-                if not files or piece.file is not files[-1]:
-                    files.append(piece.file)
-                self._file_numbers.append(len(files) - 1)
-                rows = _UNKNOWN if piece.rows is None else piece.rows
-                self._ranges.extend((piece.start, piece.stop, piece.nbytes, rows))
-        else:
+        mark = _UNKNOWN if chunk.mark is None else chunk.mark
+        for piece in chunk.pieces:
+            if not files or piece.file is not files[-1]:
+                files.append(piece.file)
+            self._file_numbers.append(len(files) - 1)
+            rows = _UNKNOWN if piece.rows is None else piece.rows
+            self._ranges.extend((piece.start, piece.stop, piece.nbytes, rows))
+        if chunk.failure is not None:
+            mark = UNREADABLE
+        if mark == UNREADABLE or chunk.reader is not self._reader or chunk.index != number:
             self._others[number] = chunk
         self._ends.append(len(self._file_numbers))
-        self._marks.append(_UNKNOWN if chunk.mark is None else chunk.mark)
+        self._marks.append(mark)
+
+    def columns(self, start: int = 0) -> tuple[array[int], ...]:
+        """Return the columns of the chunks from `start` on.
+
+        Numbers of files; start, stop, bytes and rows of each piece, -1 for unknown rows; where the
+        pieces of each chunk end, with where the first one's begin; marks, -1 where there is none.
+        """
+        first = self._ends[start]
+        return (
+            self._file_numbers[first:],
+            self._ranges[4 * first :],
+            self._ends[start:],
+            self._marks[start:],
+        )
 
     @property
     def rows(self) -> int | None:
         """Rows of all chunks, None where those of one are unknown."""
-        others = [chunk.rows for chunk in self._others.values()]
         counts = self._ranges[3::4]
-        if None in others or _UNKNOWN in counts:
-            return None
-        return sum(counts) + sum(rows for rows in others if rows is not None)
+        return None if _UNKNOWN in counts else sum(counts)
 
     def __len__(self) -> int:
         return len(self._marks)
@@ -310,7 +332,7 @@ class CutColumns(Sequence[Chunk]):
 
     def _piece(self, number: int) -> Piece:
         start, stop, nbytes, rows = self._ranges[4 * number : 4 * number + 4]
-        file = self._files[self._file_numbers[number]]
+        file = self.files[self._file_numbers[number]]
         return Piece(file, start, stop, nbytes, None if rows == _UNKNOWN else rows)
 
     def __eq__(self, other: object) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from taskinity_data.chunks.chunk import CutColumns
     from taskinity_data.chunks.cut_again import EarlierCuts
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.execution.worker.job import Item, Job
@@ -34,22 +35,23 @@ class CheckpointKeeper(Protocol):
     def enter(self, job: Job, dataset: Dataset | None, cutting: str) -> Entered | None:
         """Begin a fan-out; `cutting` says how its dataset is to be cut. None: no cuts are known."""
 
-    def recall(self, name: str, items: Sequence[Item]) -> dict[int, Outcome]:
-        """Return outcomes of an earlier run, by number, of `items` that are handed out now."""
+    def recall(self, name: str, items: Sequence[Item], chunks: CutColumns) -> dict[int, Outcome]:
+        """Return outcomes of an earlier run, by number, of `items` that are handed out now.
 
-    def keep(self, name: str, item: Item, outcome: Outcome) -> None:
-        """Store the final outcome of an item, before its value is combined.
-
-        The value of a part is left out: it is not a chunk of the plan, and a split chunk is run
-        again.
+        `chunks` are all of the fan-out that were handed out, and those that will be.
         """
 
-    def keep_block(
-        self, name: str, items: Sequence[Item], block: OutcomeBlock, columns: Sequence[Item]
+    def keep(
+        self,
+        name: str,
+        items: Sequence[Item],
+        ended: Outcome | OutcomeBlock,
+        columns: Sequence[Item] | None = None,
     ) -> None:
-        """Store the outcomes of items that completed together, before values are combined.
+        """Store the final outcome of an item, or of those of a block, before values are combined.
 
-        `columns` are the same items in less memory.
+        The value of a part is left out: it is not a chunk of the plan, and a split chunk is run
+        again. `columns` are the same items in less memory.
         """
 
     def set_aside(self, name: str, item: Item, outcome: Outcome) -> None:

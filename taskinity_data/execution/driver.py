@@ -262,7 +262,8 @@ class Driver:
             with timed(self.seconds, "plan"):
                 batches = fan_out.take_batches(room, strategy.workers, strategy.target_s)
             keeper, items = self._checkpoints, [item for batch in batches for item in batch]
-            recalled = {} if keeper is None else keeper.recall(fan_out.name, items)
+            name, chunks = fan_out.name, fan_out.whole_chunks
+            recalled = {} if keeper is None else keeper.recall(name, items, chunks)
             for number, outcome in recalled.items():
                 self.has_submitted = True
                 self._settle(fan_out, items[number], outcome, shares_process=True)
@@ -324,7 +325,7 @@ class Driver:
             self._end_single(batch.name, outcome)
             return
         if self._checkpoints is not None:
-            self._checkpoints.keep(batch.name, item, outcome)
+            self._checkpoints.keep(batch.name, [item], outcome)
         self._settle(fan_out, item, outcome, not batch.strategy.crosses_processes)
         if fan_out.loses(item, outcome):
             reason = self._limits.count_loss(fan_out, outcome)
@@ -335,7 +336,7 @@ class Driver:
         fan_out = self._active[batch.name]
         columns = ItemColumns.of(items, fan_out.whole_chunks)
         if self._checkpoints is not None:
-            self._checkpoints.keep_block(batch.name, items, block, columns)
+            self._checkpoints.keep(batch.name, items, block, columns)
         with timed(self.seconds, "combine"), failing(fan_out.name, self.fail):
             fan_out.end_block(items, block, not batch.strategy.crosses_processes)
         self.account.end_block(fan_out.name, items, block, columns)

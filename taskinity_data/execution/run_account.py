@@ -132,9 +132,9 @@ class Account:
 
 _KEY_NBYTES = 16
 
-_MAX_JOINED, _MAX_ROWS = 256, 1 << 14
-"""Fewer items that ended together are joined to those before, up to so many: columns alone take
-about a kilobyte."""
+_MAX_JOINED = 1 << 14
+"""Items that ended together are joined to those before, up to so many: columns alone take about a
+kilobyte."""
 
 
 class ItemColumns(Sequence[Item]):
@@ -173,14 +173,6 @@ class ItemColumns(Sequence[Item]):
                 if item.counted_rows != 1
             }
         return columns
-
-    def goes_on(self, items: ItemColumns) -> bool:
-        """Return whether `items` are so few that they are to be added here."""
-        return (
-            items.chunks is self.chunks
-            and len(items) <= _MAX_JOINED
-            and len(self) + len(items) <= _MAX_ROWS
-        )
 
     def add(self, other: ItemColumns) -> None:
         """Add the items of `other`."""
@@ -227,8 +219,8 @@ class EndedItems(Sequence["tuple[Item | None, Outcome]"]):
             return
         before: Any
         before, last = self._parts[-1] if self._parts else (None, block)
-        is_same = isinstance(before, ItemColumns) and last.task == block.task
-        if not (is_same and before.goes_on(items)):
+        is_same = isinstance(before, ItemColumns) and before.chunks is items.chunks
+        if not is_same or last.task != block.task or len(before) >= _MAX_JOINED:
             # Own columns, to which others are added: these are held elsewhere too.
             before, last = ItemColumns(items.chunks), OutcomeBlock(block.task)
             self._parts.append((before, last))

@@ -35,7 +35,9 @@ def facts_for_diff(past: Past, status: str) -> dict[str, dict[str, Any]]:
     parts: dict[str, str] = {}
     for fan_out in past.fan_outs.values():
         parts |= {
-            name: digest for name, digest in fan_out.code.items() if name not in fan_out.unstable
+            name: digest
+            for name, digest in fan_out.start.parts.items()
+            if name not in fan_out.start.unstable
         }
     # Of a table in memory the digest stands among the files.
     hidden = () if _IN_MEMORY in files else head.get("asked", ())

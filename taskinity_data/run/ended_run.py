@@ -74,21 +74,15 @@ def run_of(
 
 def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
     """Return what the journal keeps of `run` beside its chunks, as plain values."""
-    from taskinity_data.checkpoints.plain_outcomes import to_plain
-
     return {
         "timings": dict(run.timings),
         "accounts": _accounts(driver),
-        "sizes": {
-            name: [list(change) for change in changes] for name, changes in run.sizes.items()
-        },
-        "singles": [
-            to_plain(outcome) for item, outcome in driver.account.outcomes.singles if item is None
-        ],
+        "sizes": dict(run.sizes),
+        "singles": [outcome for item, outcome in driver.account.outcomes.singles if item is None],
         "output": None if run.output is None else list(run.output),
         "log": None if run.log is None else str(run.log),
         "notices": list(driver.account.notices.lines),
-        "workers": [list(row) for row in driver.chooser.strategy.worker_rows],
+        "workers": list(map(tuple, driver.chooser.strategy.worker_rows)),
     }
 
 

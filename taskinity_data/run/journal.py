@@ -52,11 +52,10 @@ class RunJournal:
 
     run_id: str
     run_dir: Path
-    checkpoints: Checkpoints | None = None
+    checkpoints: Checkpoints
     past: Past | None = None
     run_directory: RunDirectory | None = None
     is_asked: bool = False
-    is_resumable: bool = False
     call_details: Mapping[str, Any] = field(default_factory=dict)
     """What it was called with, as far as that may be kept: ``inputs``, ``asked``, ``options``."""
 
@@ -68,7 +67,7 @@ class RunJournal:
         SettingsError
             It can't be written.
         """
-        if not self.is_asked or self.checkpoints is None:
+        if not self.is_asked:
             return
         try:
             self.checkpoints.begin()
@@ -87,48 +86,28 @@ class RunJournal:
         if self.run_directory is not None:
             self.run_directory.leave()
 
-    def close(
-        self,
-        status: str,
-        value: Any = None,
-        reason: str | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> None:
-        """End the journal; `details` are what `load_run` reports of it beside its chunks."""
-        if self.checkpoints is not None:
-            self.checkpoints.close(str(status), value, reason, details)
-            self.is_resumable = self.checkpoints.was_kept
-
     @property
     def has_committed(self) -> bool:
         """Whether an earlier run has committed the output which is written now."""
-        if self.past is None or self.checkpoints is None:
+        if self.past is None or not self.past.has_committed:
             return False
-        return (
-            self.past.has_committed and self.past.head["output"] == self.checkpoints.head["output"]
-        )
-
-    @property
-    def quarantine(self) -> Path | None:
-        """The directory of what failed, None where nothing did."""
-        return None if self.checkpoints is None else self.checkpoints.quarantine
+        return bool(self.past.head["output"] == self.checkpoints.head["output"])
 
     @property
     def directory(self) -> Path | None:
         """Where the run is kept, None where it is not."""
-        has_begun = self.checkpoints is not None and self.checkpoints.has_begun
-        return self.run_dir / self.run_id if has_begun else None
+        return self.run_dir / self.run_id if self.checkpoints.has_begun else None
 
     @property
     def observers(self) -> list[Observer]:
         """The observers that write the run to the journal."""
-        return [] if self.checkpoints is None else [_SchedulerRecorder(self.checkpoints)]
+        return [_SchedulerRecorder(self.checkpoints)]
 
     def next_steps(
         self, status: str, outcomes: Sequence[tuple[Any, Outcome]], settings: Settings
     ) -> tuple[str, ...]:
         """Return what to type next, of a run that has ended with `outcomes`."""
-        if self.checkpoints is None or not self.checkpoints.has_begun:
+        if not self.checkpoints.has_begun:
             return ()
         from taskinity_data.report.next_steps import next_steps
 
@@ -143,7 +122,7 @@ class RunJournal:
             status,
             key=lost[0] if lost else None,
             # Of one that completed all that was left out can be run, if that is all.
-            is_resumable=self.is_resumable or status == "PARTIAL",
+            is_resumable=self.checkpoints.was_kept or status == "PARTIAL",
             run_dir=None if is_usual else str(self.run_dir),
         )
         return tuple(steps)

@@ -29,9 +29,10 @@ from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from taskinity_data.checkpoints.read_journal import Past
+    from taskinity_data.chunks.cut_again import EarlierPiece
 
     _Cuts = dict[tuple[str, int, int], Chunk]
     _Ended = tuple[Item | None, Outcome]
@@ -105,10 +106,7 @@ def _rebuild(past: Past, status: RunStatus) -> Run:
             for name, fan_out_cuts in cuts.items()
             if fan_out_cuts
         },
-        sizes={
-            name: [(at, nbytes, why) for at, nbytes, why in changes]
-            for name, changes in end.get("sizes", {}).items()
-        },
+        sizes=end.get("sizes", {}),
         scheduler=name,
         scheduler_reason=reason,
         workers=workers,
@@ -127,7 +125,7 @@ def _rebuild(past: Past, status: RunStatus) -> Run:
         _ended=tuple(ended),
         _accounts=end.get("accounts", {}),
         _bad_lines=tuple(_bad_lines(ended)),
-        _members=tuple(map(tuple, end.get("workers", ()))),
+        _members=tuple(end.get("workers", ())),
         _ranks=_rank_tasks(past),
         _head=past.head,
     )
@@ -142,7 +140,7 @@ def _bad_lines(ended: Sequence[_Ended]) -> Iterator[Entry]:
 def _rank_tasks(past: Past) -> dict[str, int]:
     """Return where each task of a fan-out stands: all tasks of one fan-out at one place."""
     ranks = {name: number for number, name in enumerate(past.fan_outs)}
-    return ranks | {outcome.task: ranks.get(key[0], 0) for key, outcome in past.outcomes()}
+    return ranks | {outcome.task: ranks[item.key[0]] for item, outcome in past.outcomes()}
 
 
 def _missing(
@@ -188,80 +186,52 @@ class _NoReader(Reader):
 
 
 def _chunks(past: Past) -> dict[str, _Cuts]:
-    """Return the chunks of each fan-out by path, start and stop, in the order of the cuts.
+    """Return the chunks of each fan-out by file, start and stop, in the order of the cuts.
 
     Where one was split, its parts that have ended stand in its place.
     """
-    cuts = {
-        name: _put_parts(fan_out_cuts, past, name) for name, fan_out_cuts in _planned(past).items()
+    parts = {
+        (name, _range_of(items[0].chunk)): sorted(items, key=lambda item: item.part)
+        for (name, *_), items in past.ended.items()
+        if items[0].part
     }
-    return {
-        name: {
-            where: replace(chunk, index=n) for n, (where, chunk) in enumerate(fan_out_cuts.items())
-        }
-        for name, fan_out_cuts in cuts.items()
-    }
-
-
-def _put_parts(cuts: _Cuts, past: Past, name: str) -> _Cuts:
-    splits = [split for (fan_out, *_), split in past.split.items() if fan_out == name]
-    if not splits:
-        return cuts
-    instead: dict[tuple[str, int, int] | None, list[Chunk]] = {}
-    for split in splits:
-        parts = [
-            _make_chunk(part.pieces)
-            for part in sorted(split.parts.values(), key=lambda part: part[:2])
-        ]
-        first = parts[0].pieces[0]
-        whole = next((where for where, chunk in cuts.items() if _holds(chunk, first)), None)
-        instead.setdefault(whole, []).extend(parts)
-    with_parts: _Cuts = {}
-    for where, chunk in cuts.items():
-        for part in instead.get(where, [chunk]):
-            with_parts[part.path, part.start, part.stop] = replace(part, reader=chunk.reader)
-    for part in instead.get(None, ()):
-        with_parts[part.path, part.start, part.stop] = part
-    return with_parts
-
-
-def _holds(chunk: Chunk, part: Piece) -> bool:
-    return any(
-        piece.path == part.path and piece.start <= part.start and part.stop <= piece.stop
-        for piece in chunk.pieces
-    )
-
-
-def _make_chunk(pieces: Iterable[Sequence[Any]], *, is_in_memory: bool = False) -> Chunk:
-    """Return the chunk of `pieces`: of each its path, start, stop, bytes and rows."""
-    there = (Piece(SourceFile(path, Fingerprint(0, 0, 0)), *rest) for path, *rest in pieces)
-    return Chunk(cast("Any", _NoReader(is_in_memory)), tuple(there))
-
-
-def _planned(past: Past) -> dict[str, _Cuts]:
-    planned: dict[str, _Cuts] = {}
+    chunks: dict[str, _Cuts] = {}
     for name, fan_out in past.fan_outs.items():
-        cuts = planned.setdefault(name, {})
-        for pieces in fan_out.cuts.values():
-            located = ((past.files.get(piece.file, "a file"), *piece[1:5]) for piece in pieces)
-            chunk = _make_chunk(located, is_in_memory=pieces[0].file.startswith(IN_MEMORY))
-            cuts[chunk.path, chunk.start, chunk.stop] = chunk
-    return planned
+        cuts = chunks.setdefault(name, {})
+        for whole in fan_out.cuts.values():
+            split = parts.get((name, _range_of(whole)))
+            for pieces in [whole] if split is None else [part.pieces for part in split]:
+                cuts[_range_of(pieces)] = _make_chunk(past, pieces, len(cuts))
+    return chunks
 
 
-def _ended(past: Past, cuts: Mapping[str, _Cuts]) -> list[_Ended]:
+def _range_of(pieces: Sequence[EarlierPiece]) -> tuple[str, int, int]:
+    return pieces[0].file, pieces[0].start, pieces[-1].stop
+
+
+def _make_chunk(past: Past, pieces: Sequence[EarlierPiece], index: int = 0) -> Chunk:
+    located = (
+        Piece(SourceFile(past.files[file], Fingerprint(0, 0, 0)), start, stop, nbytes, rows)
+        for file, start, stop, nbytes, rows, _ in pieces
+    )
+    reader = _NoReader(pieces[0].file.startswith(IN_MEMORY))
+    return Chunk(cast("Any", reader), tuple(located), index)
+
+
+def _ended(past: Past, chunks: Mapping[str, _Cuts]) -> list[_Ended]:
     """Return the finished items with their outcomes, in the order of tasks, chunks and parts.
 
     Tasks that run once come last, without an item.
     """
     ranks = {name: number for number, name in enumerate(past.fan_outs)}
-    parts = {key: part.part for split in past.split.values() for key, part in split.parts.items()}
     items: list[tuple[int, Item, Outcome]] = []
-    for key, outcome in past.outcomes():
-        name, _, _, _, where, position, *_ = past.ended[key]
-        chunk = None if where is None else cuts.get(name, {}).get(tuple(where))
-        item = Item(outcome.key, chunk, position, parts.get(key, ()))
-        items.append((ranks.get(name, len(ranks)), item, outcome))
+    for ended, outcome in past.outcomes():
+        name = ended.key[0]
+        chunk = None
+        if ended.pieces:
+            chunk = chunks[name].get(_range_of(ended.pieces)) or _make_chunk(past, ended.pieces)
+        item = Item(outcome.key, chunk, ended.position, ended.part)
+        items.append((ranks[name], item, outcome))
     items.sort(key=lambda entry: (entry[0], entry[1].index))
     singles: list[_Ended] = [(None, outcome) for outcome in past.singles()]
     return [(item, outcome) for _, item, outcome in items] + singles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -54,6 +55,11 @@ _ATTEMPTS = _WHERE | {
     "error": "str",
 }
 
+_attempt_facts = attrgetter(
+    "number", "worker", "started_s", "duration_s", "read_s", "function_s", "partial_s",
+    "memory_nbytes", "peak_nbytes",
+)  # fmt: skip
+
 _WORKERS = {
     "name": "str",
     "host": "str",
@@ -74,6 +80,8 @@ _BAD_LINES = {
     "text": "str",
     "raw": "object",
 }
+
+_line_facts = attrgetter("start", "stop", "row", "reason", "text", "raw")
 
 
 def as_text(text: str) -> str:
@@ -108,19 +116,7 @@ def attempts_frame(located: Iterable[tuple[Outcome, Location]]) -> pd.DataFrame:
     """Return a frame of outcomes and where their items lie; see `Run.attempts`."""
     return _frame(
         (
-            (
-                *_where(outcome, where),
-                attempt.number,
-                attempt.worker,
-                attempt.started_s,
-                attempt.duration_s,
-                attempt.read_s,
-                attempt.function_s,
-                attempt.partial_s,
-                attempt.memory_nbytes,
-                attempt.peak_nbytes,
-                _describe(attempt.failure),
-            )
+            (*_where(outcome, where), *_attempt_facts(attempt), _describe(attempt.failure))
             for outcome, where in located
             for attempt in outcome.attempts
         ),
@@ -150,20 +146,7 @@ def workers_frame(
 def bad_lines_frame(lines: Iterable[tuple[str, str, BadLine]]) -> pd.DataFrame:
     """Return a frame of tasks, keys and lines; see `Run.bad_lines`."""
     return _frame(
-        (
-            (
-                task,
-                key,
-                as_text(line.path),
-                line.start,
-                line.stop,
-                line.row,
-                line.reason,
-                line.text,
-                line.raw,
-            )
-            for task, key, line in lines
-        ),
+        ((task, key, as_text(line.path), *_line_facts(line)) for task, key, line in lines),
         _BAD_LINES,
     )
 

@@ -247,12 +247,11 @@ def _join_journal(output: RunOutput, sink: Sink, journal: RunJournal) -> None:
         files = journal.past.files.items()
         named = frozenset(path for name, path in files if not name.startswith(IN_MEMORY))
         output.must_read = named.intersection(entry["path"] for entry in sink.mending.inputs)
-    if journal.checkpoints is not None:
-        journal.checkpoints.adopt = output.adopt
-        journal.checkpoints.mends = sink.mending is not None
-        staged = sink.writer.staging.directory
-        if staged is not None:
-            journal.checkpoints.note_output(staged)
+    journal.checkpoints.adopt = output.adopt
+    journal.checkpoints.mends = sink.mending is not None
+    staged = sink.writer.staging.directory
+    if staged is not None:
+        journal.checkpoints.note_output(staged)
 
 
 def begin(

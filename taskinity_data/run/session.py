@@ -242,7 +242,8 @@ class RunSession:
             # Whatever comes meanwhile must not leave the run locked.
             self._settle(status)
         self._closed_s = time.perf_counter() - at
-        if status in (RunStatus.INTERRUPTED, RunStatus.FAILED) and self.journal.is_resumable:
+        is_resumable = self.journal.checkpoints.was_kept
+        if is_resumable and status in (RunStatus.INTERRUPTED, RunStatus.FAILED):
             self.log.keep()
         run_id = self.journal.run_id
         self._announcer(RunFinished(run_id, time.time(), status, self._why()))
@@ -260,17 +261,17 @@ class RunSession:
         """Close output and journal, with all that is known by now."""
         driver, checkpoints = self._driver, self.journal.checkpoints
         if self._sink is not None:
-            self._sink.close(is_kept=checkpoints is not None and checkpoints.will_keep(status))
+            self._sink.close(is_kept=checkpoints.will_keep(status))
         details = value = reason = None
         try:
             if driver is not None:
                 value = driver.values.get(self._flow.last or "")
                 reason = driver.stop_reason
                 self._run = self._account(driver)
-                if checkpoints is not None and checkpoints.will_write(status):
+                if checkpoints.will_write(status):
                     details = facts_of(self._run, driver)
         finally:
-            self.journal.close(status, value, reason, details)
+            checkpoints.close(str(status), value, reason, details)
 
     def _account(self, driver: Driver) -> Run:
         assert self._chooser is not None
@@ -316,7 +317,7 @@ class RunSession:
             directory=self.journal.directory,
             notices=(*self._notices.texts, *run.notices),
             log=self.log.path,
-            quarantine=self.journal.quarantine,
+            quarantine=self.journal.checkpoints.quarantine,
             next_steps=self.journal.next_steps(
                 str(run.status), driver.account.outcomes.singles, self._settings
             ),

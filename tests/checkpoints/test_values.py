@@ -3,7 +3,9 @@
 import datetime as dt
 import math
 import pickle
+from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
+from dataclasses import replace
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,17 @@ from hypothesis import strategies as st
 
 import taskinity_data as td
 from taskinity_data.checkpoints.values import NoExactForm, decode, encode
+from taskinity_data.outcome import (
+    Attempt,
+    BadLine,
+    BadLines,
+    Failure,
+    LogLine,
+    Outcome,
+    Status,
+)
+from taskinity_data.outcome_block import OutcomeBlock
+from taskinity_data.output.parts import Part, StagedFile
 from taskinity_data.reducers.row_labels import SeriesRows
 
 
@@ -69,7 +82,8 @@ def test_plain_values_come_back_as_they_are(value):
 @pytest.mark.parametrize(
     "value",
     [
-        {1, "a"}, frozenset([(1, 2)]), Counter("aab"), 2**5000, -(2**5000), "\ud800",
+        {1, "a"}, frozenset([(1, 2)]), array("q", [-1, 2**62]), array("d"), Counter("aab"),
+        2**5000, -(2**5000), "\ud800",
         "\ud83d\ude00", Decimal("-0.0"), {True: 1, "True": 2, None: 3}, {1: {(2, 3): [()]}},
         dt.datetime(2020, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin")),
     ],
@@ -328,3 +342,33 @@ def test_the_partials_of_built_in_reducers_come_back_to_the_last_bit(name):
         assert packed(dump(a)) == packed(dump(b)) == packed(again(dump(b)))
         x, y = reducer.finish(a), reducer.finish(load(again(dump(b))))
         assert packed(x) == packed(y)
+
+
+# -- outcomes --------------------------------------------------------------------------------------
+
+
+def test_outcomes_read_back_without_values_exceptions_and_messages():
+    failure = Failure("ValueError", "no", "in f", ("builtins.ValueError",), is_final=True)
+    attempt = Attempt(2, 1.5, 0.25, "w/1", 0.1, 0.2, 0.3, 4, None, failure, ("a",), cpu_s=0.5)
+    file = StagedFile("s/1", "k=1", None, 3, 99, "ab" * 32)
+    kept = Outcome(
+        "Work", "0f" * 16, Status.SKIPPED, (attempt, replace(attempt, failure=None)), 5, None, 77,
+        is_fallback=True, is_quarantined=True, columns=("x", "y"),
+        bad_lines=BadLines(1, 9, (BadLine("a.csv", 2, 11, 0, b"\xff", "utf-8", "bad"),)),
+    )  # fmt: skip
+    part = Part(3, "key", pa.schema({"x": pa.int64()}), (file,), (0, 1))
+    logs = (LogLine(1.0, 20, "me", "text"),)
+    raised = replace(attempt, failure=replace(failure, error=ValueError("no")), logs=logs)
+    outcome = replace(kept, attempts=(raised, kept.attempts[1]), value=object(), output=part)
+    found = again(outcome)
+    assert found == kept
+    assert (found.value, found.output, found.attempts[0].logs) == (None, part, ())
+    assert found.attempts[0].failure.error is None
+
+
+def test_a_block_reads_back_without_values():
+    block = OutcomeBlock("Work", "w/1")
+    block.add((1.0, 2.0, 0.5, 0.25, 0.125), 3, None, 4, object())
+    block.add((3.0, 2.0, 0.5, 0.25, 0.125), None, 1, None, object())
+    block.end_turn(array("d", [1.5, 0.25]), None)
+    assert again(block) == block.without_values()

@@ -177,7 +177,7 @@ def without_end(run, *kinds):
     copy.mkdir()
     (copy / "lock").touch()
     journal = Journal(copy, copy.name)
-    for record in read_segment(segment, run.run_id).records:
+    for record in read_segment(segment, run.run_id)[0]:
         if record.kind not in kinds:
             value = encode(record.load()) if record.nbytes else ()
             journal.add(record.kind, record.details, value)

@@ -107,6 +107,20 @@ def test_a_run_can_stop_again_and_again(ground):
     assert same_bits(run.value, undisturbed())
 
 
+@pytest.mark.parametrize("after", [2, 5])
+def test_the_chunks_of_a_file_that_is_given_twice_are_its_own_each(ground, after):
+    few = {"source": ["in/0.csv", "in/0.csv"]}
+    before = stopped(after, **few)
+    assert len(td.load_run(before.run_id, "runs").outcomes) == len(before.outcomes)
+    run = go(resume=True, **few)
+    assert len(Work.calls) == 8 - after
+    kept = td.load_run(run.run_id, "runs").outcomes
+    assert kept[["key", "start", "status"]].equals(run.outcomes[["key", "start", "status"]])
+    assert (kept["status"] == "COMPLETED").sum() == 9
+    reset()
+    assert same_bits(run.value, undisturbed(**few))
+
+
 def test_sizes_that_were_learned_are_repeated(ground, monkeypatch):
     monkeypatch.setattr("taskinity_data.chunks.dataset.first_size", _tiny_size)
     before = stopped(3, chunk_size="auto")

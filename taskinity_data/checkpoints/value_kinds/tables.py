@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.checkpoints.value_kinds.codec import NoExactForm
+from taskinity_data.checkpoints.value_kinds.records import pair
 from taskinity_data.data_kinds import describe_kind
 
 if TYPE_CHECKING:
@@ -54,9 +55,26 @@ def write(writer: ValueWriter, value: Any) -> Any:
         if value.num_rows and not value.num_columns:
             raise NoExactForm("a table of rows without columns")
         return ["table", _write_ipc(writer, value)]
+    if kind is pa.Schema:
+        return ["schema", writer.blob(value.serialize())]
+    if kind.__module__ == "taskinity_data.output.parts":
+        return pair(kind)[0](writer, value)
     if kind.__module__.partition(".")[0] == "polars" and kind.__name__ == "DataFrame":
         return ["polars", writer.blob(value.write_ipc(None).getbuffer())]
     raise NoExactForm(describe_kind(value))
+
+
+def _read_output(name: str) -> Callable[[ValueReader, list[Any]], Any]:
+    def read(reader: ValueReader, parts: list[Any]) -> Any:
+        from taskinity_data.output import parts as module
+
+        return pair(getattr(module, name))[1](reader, parts)
+
+    return read
+
+
+def _read_schema(reader: ValueReader, parts: list[Any]) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(bytes(reader.blobs[parts[0]])))
 
 
 # -- arrays ----------------------------------------------------------------------------------------
@@ -267,4 +285,7 @@ READERS: dict[str, Callable[[ValueReader, list[Any]], Any]] = {
     "<NA>": lambda _reader, _parts: pd.NA,
     "table": lambda reader, parts: _read_ipc(reader, parts[0]),
     "polars": _read_polars,
+    "schema": _read_schema,
+    "Part": _read_output("Part"),
+    "StagedFile": _read_output("StagedFile"),
 }
