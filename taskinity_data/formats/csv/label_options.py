@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from inspect import Parameter, signature
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SIGNATURE",
+    "check_with_pandas",
     "parse_date_options",
     "parse_header",
     "parse_index_col",
@@ -32,7 +34,37 @@ SIGNATURE = {
 """The options of `pandas.read_csv` with their defaults."""
 
 
-def parse_header(value: Any, arguments: Mapping[str, Any]) -> int | str | tuple[int, ...] | None:
+CHECKED = (
+    "cache_dates",
+    "dayfirst",
+    "doublequote",
+    "dtype_backend",
+    "header",
+    "memory_map",
+    "names",
+    "skip_blank_lines",
+    "skipinitialspace",
+    "usecols",
+)
+"""Options whose values pandas checks before it reads anything."""
+
+
+def check_with_pandas(arguments: Mapping[str, Any]) -> None:
+    """Raise `PlanError` for an option whose value `pandas.read_csv` refuses, with its words."""
+    for name in CHECKED:
+        value = arguments.get(name)
+        if name not in arguments or (name == "memory_map" and value is True):
+            continue  # that can't be had of no file
+        listed: Any = list(value) if isinstance(value, tuple) else value
+        try:
+            pd.read_csv(io.StringIO(), engine="c", **{name: listed})
+        except pd.errors.EmptyDataError:
+            continue
+        except (ValueError, TypeError, IndexError) as error:
+            raise PlanError(f"{name}={value!r}: {error}") from error
+
+
+def parse_header(value: Any, arguments: Mapping[str, Any]) -> int | tuple[int, ...] | None:
     """Return the row or rows that hold the names, from 0; None where no row does.
 
     Parameters
@@ -44,24 +76,15 @@ def parse_header(value: Any, arguments: Mapping[str, Any]) -> int | str | tuple[
     Raises
     ------
     PlanError
-        It is not a row, or beside several something that pandas does not take there.
+        Rows are not in order, or stand beside something that pandas does not take there.
     """
-    if isinstance(value, bool) or (isinstance(value, int) and value < 0):
-        raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
-    if value is None or isinstance(value, int):
-        return value
-    if isinstance(value, str) and value == "infer":
-        return None if "names" in arguments else 0
-    if isinstance(value, list | tuple):
-        return parse_header_rows(value, arguments)
-    raise PlanError(f"header={value!r}: must be a row number, 'infer' or None")
-
-
-def parse_header_rows(value: Any, arguments: Mapping[str, Any]) -> int | tuple[int, ...]:
-    """Return the rows of a header of several; of one in a list, that row."""
-    rows = tuple(value)
-    if not rows or not all(is_position(row) and row >= 0 for row in rows):
-        raise PlanError(f"header={value!r}: must be row numbers from 0")
+    if value is None or (isinstance(value, str) and "names" in arguments):
+        return None
+    if isinstance(value, str):
+        return 0
+    if is_position(value):
+        return int(value)
+    rows = tuple(map(int, value))
     if any(second <= first for first, second in pairwise(rows)):
         raise PlanError(f"header={value!r}: name each row once, in the order of the file")
     index = parse_index_col(arguments.get("index_col"))
@@ -71,26 +94,34 @@ def parse_header_rows(value: Any, arguments: Mapping[str, Any]) -> int | tuple[i
     if any(isinstance(column, str) for column in index):
         raise PlanError(f"header={value!r}: index_col= must be positions beside a list of rows")
     if len(rows) == 1:
-        return int(rows[0])
+        return rows[0]
     if arguments.get("on_bad_lines", "error") != "error":
         raise PlanError(
             f"header={value!r}: beside several rows of names pandas drops no row at the beginning; "
             "leave on_bad_lines= out, or give header=None, names= and skiprows="
         )
-    return tuple(map(int, rows))
+    return rows
 
 
 def parse_names(value: Any) -> tuple[Any, ...] | None:
-    """Return the names that are given beside the file, in order.
+    """Return the names that are given beside the file, in order: labels, or tuples of texts.
 
     Raises
     ------
     PlanError
-        They have no order, or are not a list of distinct labels.
+        Some are tuples, and not all, of one length.
     """
-    if isinstance(value, set | frozenset):
-        raise PlanError(f"names={value!r}: a set has no order; give a list")
-    return parse_labels("names", value)
+    if value is None:
+        return None
+    names = tuple(value)
+    if any(isinstance(name, tuple) for name in names) and not all(
+        isinstance(name, tuple)
+        and len(name) == len(names[0]) > 1
+        and all(isinstance(level, str) for level in name)
+        for name in names
+    ):
+        raise PlanError(f"names={list(names)!r}: nested columns can't be read in chunks")
+    return names
 
 
 def parse_usecols(value: Any, arguments: Mapping[str, Any]) -> Any:
@@ -99,24 +130,17 @@ def parse_usecols(value: Any, arguments: Mapping[str, Any]) -> Any:
     Raises
     ------
     PlanError
-        They are neither all positions nor all names, or a function of names that do not exist.
+        A function of names that do not exist.
     """
+    if value is None:
+        return None
     if callable(value):
         if arguments.get("header", "infer") is None and arguments.get("names") is None:
             raise PlanError(
                 "usecols=: beside header=None pandas reads no row with a function; give positions"
             )
         return value
-    labels = parse_labels("usecols", value)
-    if labels is None:
-        return None
-    are_names = all(isinstance(label, str) for label in labels)
-    if not are_names and not all(is_position(label) for label in labels):
-        raise PlanError(
-            f"usecols={list(labels)!r}: give names alone or positions alone, as pandas takes "
-            "either, and no mixture"
-        )
-    return labels if are_names else tuple(map(int, labels))
+    return tuple(column if isinstance(column, str) else int(column) for column in value)
 
 
 def parse_index_col(value: Any) -> tuple[Any, ...]:
@@ -143,31 +167,6 @@ def parse_index_col(value: Any) -> tuple[Any, ...]:
 
 def is_position(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool)
-
-
-def are_nested(name: str, labels: tuple[Any, ...]) -> bool:
-    """Return whether all are tuples of texts, of one length, as `names` may be."""
-    return name == "names" and all(
-        isinstance(label, tuple)
-        and len(label) == len(labels[0]) > 1
-        and all(isinstance(level, str) for level in label)
-        for label in labels
-    )
-
-
-def parse_labels(name: str, value: Any) -> tuple[Any, ...] | None:
-    if value is None:
-        return None
-    if callable(value):
-        raise PlanError(f"{name}= must be a list of columns, not a function; make the list first")
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise PlanError(f"{name}={value!r}: must be a list, such as [{value!r}]")
-    labels = tuple(value)
-    if any(isinstance(label, tuple) for label in labels) and not are_nested(name, labels):
-        raise PlanError(f"{name}={list(labels)!r}: nested columns can't be read in chunks")
-    if len(set(labels)) != len(labels):
-        raise PlanError(f"{name}={list(labels)!r}: has a column twice")
-    return labels
 
 
 def parse_nrows(value: Any, arguments: Mapping[str, Any]) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.encodings import parse_encoding, parse_encoding_errors
 from taskinity_data.formats.csv.label_options import (
     SIGNATURE,
+    check_with_pandas,
     parse_date_options,
     parse_header,
     parse_index_col,
@@ -153,26 +154,7 @@ class CsvOptions:
     @cached_property
     def identity(self) -> str:
         """A stable text of all options that decide how bytes are read."""
-        return repr(
-            (
-                self.dialect,
-                self.encoding,
-                self.encoding_errors,
-                self.header,
-                self.names,
-                self.skiprows,
-                self.nrows,
-                self.usecols,
-                self.index_col,
-                self.skips_bad_lines,
-                self.keeps_bad_lines,
-                self.parse_dates,
-                stable(self.date_format),
-                self.dayfirst,
-                stable(self.dtype),
-                stable(self.per_chunk),
-            )
-        )
+        return ", ".join(stable(getattr(self, each.name)) for each in fields(self))
 
 
 def stable(value: Any) -> str:
@@ -212,7 +194,7 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
         if name in REFUSED and not is_default(name, value):
             raise PlanError(f"{name}={value!r} can't be honoured chunk by chunk: {REFUSED[name]}")
     arguments = {name: value for name, value in arguments.items() if not is_default(name, value)}
-    check_switches(arguments)
+    check_with_pandas(arguments)
     marks = parse_csv_dialect(arguments.get("dialect"))
     if marks:
         arguments.pop("delimiter", None)
@@ -236,9 +218,9 @@ def parse_options(options: Mapping[str, Any]) -> CsvOptions:
         keeps_bad_lines=bad_lines == "quarantine",
         parse_dates=parse_dates,
         date_format=date_format,
-        dayfirst=arguments.get("dayfirst", False),
+        dayfirst=bool(arguments.get("dayfirst", False)),
         dtype=arguments.get("dtype"),
-        dtype_backend=parse_dtype_backend(arguments),
+        dtype_backend=arguments.get("dtype_backend"),
         per_chunk={name: arguments[name] for name in PER_CHUNK if name in arguments},
     )
 
@@ -304,25 +286,6 @@ def parse_bad_lines(arguments: Mapping[str, Any]) -> str:
 
 
 BAD_LINES = ("error", "skip", "warn", "quarantine")
-
-
-BACKENDS = ("numpy_nullable", "pyarrow")
-
-
-def parse_dtype_backend(arguments: Mapping[str, Any]) -> str | None:
-    """Whose dtypes columns have that no option names; None for pandas' default."""
-    if "dtype_backend" not in arguments:
-        return None
-    backend = arguments["dtype_backend"]
-    if backend not in BACKENDS:
-        raise PlanError(f"dtype_backend={backend!r}: must be one of {', '.join(BACKENDS)}")
-    return str(backend)
-
-
-def check_switches(arguments: Mapping[str, Any]) -> None:
-    for name in ("memory_map", "cache_dates", "doublequote", "dayfirst"):
-        if not isinstance(arguments.get(name, True), bool):
-            raise PlanError(f"{name}={arguments[name]!r}: must be True or False")
 
 
 def check_values(arguments: Mapping[str, Any]) -> None:

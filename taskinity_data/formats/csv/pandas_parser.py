@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from codecs import BOM_UTF8
@@ -14,12 +15,12 @@ import pandas as pd
 from taskinity_data.reducers.cached_property import cached_property
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.schema import Column
 
-__all__ = ["PieceParser", "TooManyFields", "count_fields", "parse_text"]
+__all__ = ["PieceParser", "TooManyFields", "count_fields", "parse_column", "parse_text"]
 
 
 class TooManyFields(ValueError):  # noqa: N818 - it becomes a ReadError where the file is known
@@ -99,6 +100,18 @@ def count_fields(data: bytes, options: CsvOptions, *, skiprows: int = 0) -> int 
     except ValueError:
         return None
     return int(first.shape[1])
+
+
+def parse_column(
+    texts: Iterable[str], options: CsvOptions, names: Collection[str], **keywords: Any
+) -> pd.Series:
+    """Return what `pandas.read_csv` makes of a column of `texts`, by those of `options` alone."""
+    data = io.StringIO()
+    csv.writer(data, quoting=csv.QUOTE_ALL).writerows([text] for text in texts)
+    data.seek(0)
+    chosen = {name: value for name, value in options.per_chunk.items() if name in names}
+    values: pd.Series = pd.read_csv(data, header=None, low_memory=False, **chosen, **keywords)[0]
+    return values
 
 
 @dataclass(repr=False, eq=False)

@@ -5,8 +5,6 @@ It asks pandas what it infers for slices, and leaves what follows from that to t
 
 from __future__ import annotations
 
-import csv
-import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ from taskinity_data.formats.csv.fast import (
     parse_fast,
     split_first_rows,
 )
-from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_text
+from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_column, parse_text
 from taskinity_data.formats.csv.records.scan import join_texts
 from taskinity_data.formats.csv.records.texts import (
     Slice,
@@ -260,14 +258,9 @@ def iter_first_texts(part: Slice, labels: Sequence[Hashable], options: CsvOption
 
 def are_numbers(texts: pd.Series, options: CsvOptions) -> bool:
     """Return whether pandas reads `texts` as floats; a parse of that column alone."""
-    alone = texts.to_frame().to_csv(index=False, header=False, quoting=csv.QUOTE_ALL)
-    numbers = {
-        name: value
-        for name, value in options.per_chunk.items()
-        if name in {"decimal", "thousands", "na_values", "keep_default_na", "na_filter"}
-    }
+    names = ("decimal", "thousands", "na_values", "keep_default_na", "na_filter")
     try:
-        pd.read_csv(io.StringIO(alone), header=None, dtype=np.float64, **numbers)
+        parse_column(texts.fillna(""), options, names, dtype=np.float64)
     except (ValueError, OverflowError):
         return False
     return True

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from taskinity_data.formats.csv.fast import check_wide
+from taskinity_data.formats.csv.pandas_parser import parse_column
 from taskinity_data.formats.reader import Misfit
 from taskinity_data.formats.schema import INT64_STOP
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.csv.pandas_parser import PieceParser
     from taskinity_data.formats.schema import Column
@@ -96,18 +97,5 @@ def kind_of(text: str, options: CsvOptions) -> str:
         return "int64"
     if PLAIN_FLOAT.fullmatch(text) and options.per_chunk.get("decimal", ".") == ".":
         return "float64"
-    quoted = text.replace('"', '""')
-    keywords = {
-        name: value
-        for name, value in options.per_chunk.items()
-        if name in {"true_values", "false_values", "decimal", "thousands"}
-    }
-    frame = pd.read_csv(
-        io.StringIO(f'"{quoted}",\n'),
-        header=None,
-        names=["value", "end"],
-        low_memory=False,
-        keep_default_na=False,
-        **keywords,
-    )
-    return str(frame["value"].dtype)
+    names = ("true_values", "false_values", "decimal", "thousands")
+    return str(parse_column([text], options, names, keep_default_na=False).dtype)

@@ -185,7 +185,8 @@ def test_a_listed_line_may_hold_what_is_no_row(tmp_path):
 
 @pytest.mark.parametrize("index_col", [0, 1, 2, "a", "b", ["c"], [1]])
 @pytest.mark.parametrize(
-    "more", mostly_thorough([{}, {"usecols": ["b", "c", "a"]}, {"dtype": str}, {"nrows": 2}], 2)
+    "more",
+    mostly_thorough([{}, {"usecols": ["b", "c", "a", "c"]}, {"dtype": str}, {"nrows": 2}], 2),
 )
 def test_one_column_stands_as_the_index_of_each_chunk(tmp_path, index_col, more):
     check(tmp_path, TEXT, index_col=index_col, **more)
@@ -309,7 +310,7 @@ def test_what_pandas_or_chunks_refuse_is_refused_by_name(tmp_path, options, name
         td.open_dataset(str(path), **options)
 
 
-@pytest.mark.parametrize("option", ["memory_map", "cache_dates", "doublequote"])
+@pytest.mark.parametrize("option", ["memory_map", "cache_dates", "doublequote", "dayfirst"])
 @pytest.mark.parametrize("value", [None, "False", 1.0])
 def test_a_switch_that_is_no_bool_is_refused_as_by_pandas(tmp_path, option, value):
     path = tmp_path / "data.csv"

@@ -5,8 +5,6 @@ pandas takes them from all values of a column, so they are known only where all 
 
 from __future__ import annotations
 
-import csv
-import io
 import warnings
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -18,6 +16,7 @@ import pyarrow as pa
 
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.csv.columns import to_frame
+from taskinity_data.formats.csv.pandas_parser import parse_column
 from taskinity_data.formats.csv.records.texts import nbytes_of
 from taskinity_data.formats.csv.sample import iter_texts
 from taskinity_data.formats.reader import Misfit
@@ -159,24 +158,11 @@ def parse_categories(texts: Sequence[str], dtype: Any, options: CsvOptions) -> A
     if not texts:
         none: Any = pd.Series([], dtype=object).astype(dtype).array
         return none
-    data = io.StringIO()
-    csv.writer(data, quoting=csv.QUOTE_ALL).writerows([text] for text in texts)
-    data.seek(0)
     names = ("true_values", "false_values", "decimal", "thousands")
-    keywords = {name: options.per_chunk[name] for name in names if name in options.per_chunk}
     with warnings.catch_warnings():
         # Of values that are none of the categories that were named: reading reports them.
         warnings.simplefilter("ignore")
-        frame = pd.read_csv(
-            data,
-            header=None,
-            names=["values"],
-            dtype={"values": dtype},
-            na_filter=False,
-            low_memory=False,
-            **keywords,
-        )
-    return frame["values"].array
+        return parse_column(texts, options, names, dtype=dtype, na_filter=False).array
 
 
 def with_categories(

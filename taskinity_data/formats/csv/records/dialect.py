@@ -35,6 +35,9 @@ DIALECT = (
 )
 
 
+MARKS = ("sep", "quotechar", "escapechar", "comment")
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     r"""The marks of a CSV text, with the names, meanings and defaults of `pandas.read_csv`.
@@ -86,15 +89,11 @@ class Dialect:
     newlines_in_values: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("sep", "quotechar", "escapechar", "comment"):
+        for name in MARKS:
             mark = getattr(self, name)
             if (mark is None and name != "sep") or (mark == WHITESPACE and name == "sep"):
                 continue
-            if not isinstance(mark, str) or len(mark) != 1 or not mark.isascii() or mark in "\r\n":
-                raise PlanError(
-                    f"{name}={mark!r}: chunks of CSV need one ASCII character here that is not a "
-                    "line end; read such a file with pandas and pass the frame"
-                )
+            check_byte(name, mark)
 
     @property
     def sep_bytes(self) -> bytes:
@@ -136,9 +135,8 @@ class Dialect:
         """Whether each byte has one meaning at most, so that the order of looking is free."""
         characters = [self.quotechar, self.escapechar, self.comment]
         marks = [mark for mark in characters if mark is not None]
-        has_blank_mark = any(mark in " \t" for mark in marks)
         drops_sep = self.skipinitialspace and self.sep == " "
-        return len({self.sep, *marks}) == 1 + len(marks) and not has_blank_mark and not drops_sep
+        return len({self.sep, *marks}) == 1 + len(marks) and not drops_sep
 
 
 def parse_csv_dialect(value: Any) -> dict[str, Any]:
@@ -175,27 +173,21 @@ def parse_dialect(arguments: Mapping[str, Any], *, newlines_in_values: bool) -> 
             f"quoting={quoting!r}: only QUOTE_MINIMAL, QUOTE_ALL and QUOTE_NONE read the same in "
             "every chunk; leave quoting out and give dtype= for what must stay text"
         )
-    if sep != WHITESPACE:
-        check_byte("sep", sep)
-    for name in ("quotechar", "escapechar", "comment"):
-        if values.get(name) is not None:
-            check_byte(name, values[name])
     if quoting == csv.QUOTE_NONE:
         values["quotechar"] = None
     elif values.get("quotechar", '"') is None:
         raise PlanError("quotechar=None needs quoting=csv.QUOTE_NONE (3) beside it")
-    special = [("sep", sep), ("quotechar", values.get("quotechar", '"'))]
-    special += [(name, values.get(name)) for name in ("escapechar", "comment")]
+    dialect = Dialect(sep=sep, newlines_in_values=newlines_in_values, **values)
     names: dict[str, str] = {}
-    for name, character in special:
-        if character is None:
-            continue
+    for name in MARKS:
+        character = getattr(dialect, name)
         if character in names:
             raise PlanError(
                 f"{names[character]}= and {name}= are both {character!r}; they must differ"
             )
-        names[character] = name
-    return Dialect(sep=sep, newlines_in_values=newlines_in_values, **values)
+        if character is not None:
+            names[character] = name
+    return dialect
 
 
 def check_byte(name: str, value: Any) -> None:
