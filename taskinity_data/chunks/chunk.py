@@ -330,6 +330,10 @@ class CutColumns(Sequence[Chunk]):
         assert self._reader is not None
         return Chunk(self._reader, pieces, number, None if mark == _UNKNOWN else mark)
 
+    def iter_pieces(self) -> Iterator[Piece]:
+        """Yield the pieces of all chunks, in order."""
+        return map(self._piece, range(len(self._file_numbers)))
+
     def _piece(self, number: int) -> Piece:
         start, stop, nbytes, rows = self._ranges[4 * number : 4 * number + 4]
         file = self.files[self._file_numbers[number]]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
 
+from taskinity_data.chunks.chunk import CutColumns
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.errors import LedgerError
 from taskinity_data.wording import format_nbytes, inert_line, to_html, to_text
@@ -189,7 +190,10 @@ def check_tiling(extents: Sequence[Piece], chunks: Iterable[Chunk]) -> None:
     LedgerError
         A range is missing, read twice or out of order, or bytes or rows don't add up.
     """
-    pieces = (piece for chunk in chunks for piece in chunk.pieces)
+    if isinstance(chunks, CutColumns):
+        pieces = chunks.iter_pieces()
+    else:
+        pieces = (piece for chunk in chunks for piece in chunk.pieces)
     piece = next(pieces, None)
     for extent in extents:
         position, nbytes = extent.start, 0
