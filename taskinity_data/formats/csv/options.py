@@ -291,13 +291,16 @@ BAD_LINES = ("error", "skip", "warn", "quarantine")
 def check_values(arguments: Mapping[str, Any]) -> None:
     """Refuse spellings of values by which a column's type would depend on all of its values."""
     for name in ("decimal", "thousands"):
-        if arguments.get(name) is not None:
+        if name in arguments:
             check_byte(name, arguments[name])
     for name in ("true_values", "false_values"):
-        for word in arguments.get(name) or ():
-            if NUMBER.fullmatch(str(word)):
+        words = arguments.get(name, [])
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise PlanError(f"{name}={words!r}: pandas takes a list of texts")
+        for word in words:
+            if NUMBER.fullmatch(word):
                 raise PlanError(
-                    f"{name}={arguments[name]!r}: {word!r} is a number too, and which of both it "
+                    f"{name}={words!r}: {word!r} is a number too, and which of both it "
                     "is depends on the whole column; map it in the chunk function"
                 )
 
