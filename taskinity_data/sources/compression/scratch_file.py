@@ -94,7 +94,7 @@ def current_scratch() -> Scratch:
     """Return the scratch directory of this process."""
     with _starting:
         scratch = _current.get(os.getpid())
-        if scratch is None:
+        if scratch is None or not Path(scratch.directory).is_dir():  # cleaners of /tmp remove it
             scratch = _current[os.getpid()] = Scratch()
         return scratch
 

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -563,6 +564,16 @@ def test_a_copy_whose_scratch_file_is_gone_unpacks_once_more(tmp_path, monkeypat
     os.utime(path, ns=(1, 1))
     with pytest.raises(SourceChanged):
         plan[0].read()
+
+
+def test_text_is_made_again_where_its_directory_was_removed(tmp_path):
+    path = write_packed(tmp_path, "a.csv", TEXT, "gzip")
+    dataset = open_dataset(path)
+    (directory,) = leftovers()
+    shutil.rmtree(directory)
+    assert_same(join([chunk.read() for chunk in dataset.plan()]), pd.read_csv(path))
+    other = open_dataset(write_packed(tmp_path, "b.csv", TEXT, "xz"))
+    assert len(other.plan()[0].read()) == 1000
 
 
 def test_the_next_run_removes_what_a_dead_one_left(tmp_path, scratch):
