@@ -573,7 +573,7 @@ def test_text_is_made_again_where_its_directory_was_removed(tmp_path):
     shutil.rmtree(directory)
     assert_same(join([chunk.read() for chunk in dataset.plan()]), pd.read_csv(path))
     other = open_dataset(write_packed(tmp_path, "b.csv", TEXT, "xz"))
-    assert len(other.plan()[0].read()) == 1000
+    assert sum(len(chunk.read()) for chunk in other.plan()) == 1000
 
 
 def test_the_next_run_removes_what_a_dead_one_left(tmp_path, scratch):
