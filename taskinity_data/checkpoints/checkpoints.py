@@ -137,6 +137,7 @@ class Checkpoints:
     ) -> None:
         """Keep the outcomes of `items`, with those values that have an exact form.
 
+        The rows of one without a result are quarantined, and lines that did not parse.
         `columns` are the same items in less memory.
         """
         is_part = bool(items[0].part)
@@ -146,13 +147,6 @@ class Checkpoints:
             if is_part or self._counts["early"] > MAX_EARLY:
                 ended = _without_results(ended)
         self._act(self._keep, name, items, ended)
-
-    def set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
-        """Keep the rows of `item` where it has no result, and the lines that did not parse."""
-        has_nothing = outcome.failure is None and outcome.bad_lines is None
-        if self._past is None and has_nothing:
-            return
-        self._act(self._set_aside, name, item, replace(outcome, value=None))
 
     def note_output(self, staging: str) -> None:
         """Note where parts are written until they are committed."""
@@ -234,6 +228,8 @@ class Checkpoints:
             self._counts["recalled"] += 1
             self._outdated.discard(before.key[:2])
             fan.forget([item])
+            if self._quarantine is not None:
+                self._quarantine.take(fan.name, item, before.outcome)
             return replace(
                 before.outcome,
                 task=fan.name,
@@ -250,8 +246,11 @@ class Checkpoints:
             return
         if self._outdated:
             self._outdated.difference_update((name, item.origin or item.key) for item in items)
-        if self._quarantine is not None and not isinstance(ended, Outcome):
-            self._quarantine.forget(name, items)
+        if self._quarantine is not None:
+            if isinstance(ended, Outcome):
+                self._quarantine.take(name, items[0], ended)
+            else:
+                self._quarantine.forget(name, items)
         record = fan.describe_items(items, ended)
         values = _values_of(ended)
         keeps = self._values if values and fan.can_find(record) else None
@@ -273,10 +272,6 @@ class Checkpoints:
         chunks = self._chunks.get(fan.name)
         if chunks is not None and (cuts := fan.describe_cuts(chunks)) is not None:
             self._write("K", tuple(cuts))
-
-    def _set_aside(self, name: str, item: Any, outcome: Outcome) -> None:
-        if self._quarantine is not None:
-            self._quarantine.take(name, item, outcome)
 
     # -- writing -------------------------------------------------------------------------------
 

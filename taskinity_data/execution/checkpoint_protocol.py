@@ -51,8 +51,6 @@ class CheckpointKeeper(Protocol):
         """Store the final outcome of an item, or of those of a block, before values are combined.
 
         The value of a part is left out: it is not a chunk of the plan, and a split chunk is run
-        again. `columns` are the same items in less memory.
+        again. `columns` are the same items in less memory. Rows of one that has no result are
+        kept, too, and bad lines.
         """
-
-    def set_aside(self, name: str, item: Item, outcome: Outcome) -> None:
-        """Keep the rows of an item, or of a part of one, that has no result, or bad lines."""

@@ -349,8 +349,6 @@ class Driver:
             fan_out.end(item, outcome, shares_process)
             if self._inspect is not None:
                 self._inspect(outcome)
-        if self._checkpoints is not None:
-            self._checkpoints.set_aside(fan_out.name, item, outcome)
         self.account.end_item(fan_out.name, item, outcome)
 
     def _retry(self, name: str, item: Item, outcome: Outcome | None, how: str, parts: int) -> None:
