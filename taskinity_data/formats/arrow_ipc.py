@@ -12,7 +12,6 @@ import pyarrow.types as pat
 
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import copy_out
-from taskinity_data.formats.open_tables import open_tables
 from taskinity_data.formats.table_access import (
     TableAccess,
     TableLayout,
@@ -27,13 +26,11 @@ from taskinity_data.sources.file import HEAD_NBYTES, StoreFile
 from taskinity_data.sources.read import open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from taskinity_data.formats.tables import TableReader
     from taskinity_data.sources.file import SourceFile
-    from taskinity_data.sources.hive import HiveColumn
 
-__all__ = ["IpcAccess", "check_file", "open_ipc"]
+__all__ = ["IpcAccess"]
 
 _MAGIC = b"ARROW1"
 _FEATHER_V1 = b"FEA1"
@@ -41,37 +38,6 @@ _FEATHER_V1 = b"FEA1"
 CURSORS = 4
 """Open files that are kept, each with the last record batch that was read from it: one that is
 compressed is decompressed once while ranges within it are read in order."""
-
-
-def open_ipc(
-    files: Sequence[SourceFile],
-    columns: Sequence[str] | None,
-    filters: Any,
-    schema: Any,
-    hive: tuple[HiveColumn, ...] = (),
-    options: Mapping[str, Any] | None = None,  # noqa: ARG001 - Arrow IPC has none
-) -> TableReader:
-    """Return the reader of `files`, whose chunks together equal `pandas.read_feather`.
-
-    Parameters
-    ----------
-    files : sequence of SourceFile
-        Arrow IPC files or streams, or both.
-    columns, filters, schema, hive
-        As in `open_tables`.
-
-    Raises
-    ------
-    PlanError
-        A file is truncated, malformed or of Feather's first version; besides as in `open_tables`.
-
-    Notes
-    -----
-    Takes about 25 µs a record batch. Of compressed files, and of those in stores, one column is
-    read to count rows, the first batch for sizes of texts, and the selected columns of integers and
-    booleans for nulls; a stream in a store is read whole. Dictionaries of categories are read.
-    """
-    return open_tables(IpcAccess(), files, columns, filters, schema, hive)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +116,15 @@ _cursors: Cache[_Cursor] = Cache(CURSORS)
 
 @dataclass(frozen=True)
 class IpcAccess(TableAccess):
-    """How `TableReader` looks into Arrow IPC files and streams."""
+    """How `TableReader` looks into Arrow IPC, so that chunks equal `pandas.read_feather`.
+
+    Notes
+    -----
+    To open a dataset takes about 25 µs a record batch. Of compressed files, and of those in stores,
+    one column is read to count rows, the first batch for sizes of texts, and the selected columns
+    of integers and booleans for nulls; a stream in a store is read whole. Dictionaries of
+    categories are read.
+    """
 
     format: ClassVar[str] = "arrow"
 
@@ -286,8 +260,3 @@ def _read_parts(layout: IpcLayout, start: int, stop: int, names: Sequence[str]) 
                 raise ValueError("a column has other nulls than its header tells")
         yield cut_group(layout, group, batch, start, stop)
     _cursors.put(key, cursor)
-
-
-def check_file(file: SourceFile, _options: Any) -> None:
-    """Raise what is wrong with the metadata of `file`; there are no options."""
-    IpcAccess().open_layout(file)

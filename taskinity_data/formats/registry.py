@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from taskinity_data.formats.reader import Reader
+    from taskinity_data.formats.table_access import TableAccess
     from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.hive import HiveColumn
 
@@ -39,9 +40,9 @@ class FileFormat(NamedTuple):
     module : str
         Below ``taskinity_data.formats``.
     opener : str
-        ``opener(files, columns, filters, schema, options)`` of the module gives a reader; of a
-        format of tables hive columns come before the options. ``check_file(file, options)`` of it
-        raises what is wrong with one file.
+        Of text, ``opener(files, columns, filters, schema, options)`` of the module gives a reader,
+        and ``check_file(file, options)`` of it raises what is wrong with one file. Of tables, the
+        module's `TableAccess`.
     suffixes : tuple of str
     marks : tuple of bytes
         How its files may begin; none for text. Text may be compressed, and its hive columns are
@@ -66,23 +67,30 @@ class FileFormat(NamedTuple):
         """Return the module."""
         return import_module(f"taskinity_data.formats.{self.module}")
 
+    def access(self, options: Mapping[str, Any]) -> TableAccess:
+        """Return how files of tables are looked into; `PlanError` where an option is wrong."""
+        if not self.takes_options:
+            refuse_options(self.title, options)
+        access: type[TableAccess] = getattr(self.load(), self.opener)
+        return access.of(options)
+
 
 FORMATS = {
     "csv": FileFormat("CSV", "csv.open", "open_csv", (".csv", ".tsv", ".tab")),
     "jsonl": FileFormat("JSON Lines", "json.open", "open_lines", (".jsonl", ".ndjson")),
     "json": FileFormat("JSON", "json.open", "open_array", (".json",)),
     "parquet": FileFormat(
-        "Parquet", "parquet.reader", "open_parquet", (".parquet", ".pq"), (b"PAR1", b"PARE")
+        "Parquet", "parquet.reader", "ParquetAccess", (".parquet", ".pq"), (b"PAR1", b"PARE")
     ),
     "arrow": FileFormat(
         "Arrow IPC",
         "arrow_ipc",
-        "open_ipc",
+        "IpcAccess",
         (".arrow", ".arrows", ".feather", ".ipc"),
         (b"ARROW1\0\0", b"\xff\xff\xff\xff", b"FEA1"),
         takes_options=False,
     ),
-    "orc": FileFormat("ORC", "orc.reader", "open_orc", (".orc",), (b"ORC",), takes_options=False),
+    "orc": FileFormat("ORC", "orc.reader", "OrcAccess", (".orc",), (b"ORC",), takes_options=False),
 }
 """By the name that ``format=`` has. ``"arrow"``: Arrow's IPC, as a file (Feather) or a stream;
 ``"jsonl"``: an object a line."""
@@ -100,7 +108,11 @@ def check_file(format_: str, file: SourceFile, options: Mapping[str, Any]) -> No
     ------
     PlanError, ReadError
     """
-    FORMATS[format_].load().check_file(file, options)
+    record = FORMATS[format_]
+    if record.is_text:
+        record.load().check_file(file, options)
+    else:
+        record.access(options).open_layout(file)
 
 
 def open_files(
@@ -120,20 +132,18 @@ def open_files(
     PlanError
         An option means nothing for the format, or its reader refuses something.
     """
-    format_record = FORMATS[format_]
-    if not format_record.takes_options:
-        refuse_options(format_record.title, options)
-    open_them = getattr(format_record.load(), format_record.opener)
-    reader: Reader
-    if not format_record.is_text:
-        reader = open_them(files, columns, filters, schema, hive, options)
-    elif hive:
+    record = FORMATS[format_]
+    if not record.is_text:
+        from taskinity_data.formats.open_tables import open_tables
+
+        return open_tables(record.access(options), files, columns, filters, schema, hive)
+    open_text = getattr(record.load(), record.opener)
+    if hive:
         from taskinity_data.formats.hive_reader import add_hive_columns
 
-        whole = open_them(files, None, None, schema, options)
-        reader = add_hive_columns(whole, files[0].path, hive, columns, filters)
-    else:
-        reader = open_them(files, columns, filters, schema, options, caches_rows=caches_rows)
+        whole = open_text(files, None, None, schema, options)
+        return add_hive_columns(whole, files[0].path, hive, columns, filters)
+    reader: Reader = open_text(files, columns, filters, schema, options, caches_rows=caches_rows)
     return reader
 
 

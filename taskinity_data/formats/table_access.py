@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from taskinity_data.sources.caches import Cache
 from taskinity_data.sources.file import HEAD_NBYTES, WINDOW_NBYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from taskinity_data.formats.filters import Filters
     from taskinity_data.sources.file import SourceFile
@@ -52,6 +52,11 @@ class TableAccess:
 
     format: ClassVar[str]
     decodes_groups: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:  # noqa: ARG003 - for formats that have some
+        """Return what looks into files with reader `options`; `PlanError` where one is wrong."""
+        return cls()
 
     def open_layout(self, file: SourceFile) -> TableLayout:
         """Return what `file` holds, from the cache of this process where it is there."""

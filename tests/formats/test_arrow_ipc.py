@@ -21,7 +21,7 @@ from reader_contract import Case, ReaderContract, assert_same, chunks, join
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError, ReadError, SchemaError
-from taskinity_data.formats.arrow_ipc import open_ipc
+from taskinity_data.formats.arrow_ipc import IpcAccess
 from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
@@ -456,7 +456,7 @@ def test_a_file_that_can_not_be_opened_is_refused(tmp_path):
     file = SourceFile(path, Fingerprint.of(path))
     Path(path).unlink()
     with pytest.raises(PlanError, match=r"a\.arrow: the Arrow data can't be read: .*No such file"):
-        open_ipc([file], None, None, None)
+        IpcAccess().open_layout(file)
 
 
 TABLE = pa.table(

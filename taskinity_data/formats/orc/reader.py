@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.orc as po
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.open_tables import open_tables
 from taskinity_data.formats.orc.tail import read_tail
 from taskinity_data.formats.table_access import (
     TableAccess,
@@ -24,47 +23,16 @@ from taskinity_data.sources.caches import Cache
 from taskinity_data.sources.file import StoreFile, open_tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from taskinity_data.formats.tables import TableReader
     from taskinity_data.sources.file import SourceFile
-    from taskinity_data.sources.hive import HiveColumn
 
-__all__ = ["OrcAccess", "check_file", "open_orc"]
+__all__ = ["OrcAccess"]
 
 STRIPES = 4
 """Decoded stripes that are kept while ranges within them are read in order."""
 
 _stripes: Cache[Any] = Cache(STRIPES)
-
-
-def open_orc(
-    files: Sequence[SourceFile],
-    columns: Sequence[str] | None,
-    filters: Any,
-    schema: Any,
-    hive: tuple[HiveColumn, ...] = (),
-    options: Mapping[str, Any] | None = None,  # noqa: ARG001 - ORC has none
-) -> TableReader:
-    """Return the reader of `files`, whose chunks together equal `pandas.read_orc`.
-
-    Parameters
-    ----------
-    files : sequence of SourceFile
-    columns, filters, schema, hive
-        As in `open_tables`.
-
-    Raises
-    ------
-    PlanError
-        A file's tail can't be read; besides as in `open_tables`.
-
-    Notes
-    -----
-    Reads the tails of the files alone, but where there are `filters`, or statistics are missing:
-    then integer and bool columns are read up to the first null.
-    """
-    return open_tables(OrcAccess(), files, columns, filters, schema, hive)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +44,13 @@ class OrcLayout(TableLayout):
 
 @dataclass(frozen=True)
 class OrcAccess(TableAccess):
-    """How `TableReader` looks into ORC files."""
+    """How `TableReader` looks into ORC files, so that chunks together equal `pandas.read_orc`.
+
+    Notes
+    -----
+    A dataset is opened by the tails of its files alone, but where there are filters, or statistics
+    are missing: then integer and bool columns are read up to the first null.
+    """
 
     format: ClassVar[str] = "orc"
     decodes_groups: ClassVar[bool] = True
@@ -148,8 +122,3 @@ def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) 
         yield cut_group(layout, group, batch, start, stop)
         if stop < layout.starts[group + 1]:
             _stripes.put(key, batch)
-
-
-def check_file(file: SourceFile, _options: Any) -> None:
-    """Raise what is wrong with the metadata of `file`; there are no options."""
-    OrcAccess().open_layout(file)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import pyarrow as pa
 
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.open_tables import open_tables
 from taskinity_data.formats.parquet.footer import read_footer, read_groups, read_rows
 from taskinity_data.formats.parquet.options import parse_parquet_options
 from taskinity_data.formats.table_access import TableAccess
@@ -21,11 +20,10 @@ if TYPE_CHECKING:
     from taskinity_data.formats.parquet.footer import Footer
     from taskinity_data.formats.parquet.options import ParquetOptions
     from taskinity_data.formats.table_access import TableLayout
-    from taskinity_data.formats.tables import TableReader
     from taskinity_data.sources.file import SourceFile
     from taskinity_data.sources.hive import HiveColumn
 
-__all__ = ["ParquetAccess", "check_file", "open_parquet"]
+__all__ = ["ParquetAccess"]
 
 SURVIVORS = 1 << 20
 """Row groups that are remembered to survive a filter: to look at the statistics of 23 takes 10 ms,
@@ -34,51 +32,26 @@ a fifth of what their columns take, and each chunk needs them."""
 _survivors: Cache[list[int]] = Cache(SURVIVORS)
 
 
-def open_parquet(
-    files: Sequence[SourceFile],
-    columns: Sequence[str] | None,
-    filters: Any,
-    schema: Any,
-    hive: tuple[HiveColumn, ...],
-    options: Mapping[str, Any],
-) -> TableReader:
-    """Return the reader of `files`, whose chunks together equal `pandas.read_parquet`.
-
-    Parameters
-    ----------
-    files : sequence of SourceFile
-    columns, filters, schema, hive
-        As in `open_tables`.
-    options : mapping
-        See `parse_parquet_options`.
-
-    Raises
-    ------
-    PlanError
-        A footer can't be read; besides as in `open_tables`.
+@dataclass(frozen=True)
+class ParquetAccess(TableAccess):
+    """How `TableReader` looks into Parquet files, so that chunks equal `pandas.read_parquet`.
 
     Notes
     -----
-    Takes about 0.1 ms a footer; of columns of which footers tell too little, and with `filters` of
-    those of which they tell nulls, row groups are read up to the first with a null that passes.
+    To open a dataset takes about 0.1 ms a footer; of columns of which footers tell too little, and
+    with filters of those of which they tell nulls, row groups are read up to the first with a null
+    that passes.
     """
-    access = ParquetAccess(parse_parquet_options(options))
-    return open_tables(access, files, columns, filters, schema, hive)
-
-
-def check_file(file: SourceFile, options: Mapping[str, Any]) -> None:
-    """Raise what is wrong with the footer of `file`."""
-    ParquetAccess(parse_parquet_options(options)).open_layout(file)
-
-
-@dataclass(frozen=True)
-class ParquetAccess(TableAccess):
-    """How `TableReader` looks into Parquet files."""
 
     format: ClassVar[str] = "parquet"
     decodes_groups: ClassVar[bool] = True
 
     options: ParquetOptions = ()
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Return what looks into files with `options`: see `parse_parquet_options`."""
+        return cls(parse_parquet_options(options))
 
     def describe(self, file: SourceFile) -> TableLayout:
         """Return what the footer of `file` describes."""
