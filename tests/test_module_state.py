@@ -65,8 +65,10 @@ def changed_names(tree):
             case ast.Assign(targets=targets) | ast.Delete(targets=targets):
                 yield from (
                     one.value.id
-                    for one in targets
-                    if isinstance(one, ast.Subscript) and isinstance(one.value, ast.Name)
+                    for one in (part for target in targets for part in ast.walk(target))
+                    if isinstance(one, ast.Subscript | ast.Attribute)
+                    and isinstance(one.ctx, ast.Store | ast.Del)
+                    and isinstance(one.value, ast.Name)
                 )
             case ast.AugAssign(target=ast.Subscript(value=ast.Name(id=name))):
                 yield name

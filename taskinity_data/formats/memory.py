@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,7 +29,6 @@ from taskinity_data.formats.frame_tables import restore_objects, to_table
 from taskinity_data.formats.reader import ReadResult, check_columns
 from taskinity_data.formats.table_access import TableAccess, TableLayout
 from taskinity_data.formats.tables import TableReader
-from taskinity_data.sources.caches import Cache
 from taskinity_data.sources.file import SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 from taskinity_data.sources.temporary import OwnDirectory
@@ -45,12 +45,20 @@ BATCH_NBYTES = 1 << 20
 """Arrow bytes of a record batch: mapping one costs 20 µs, and a range maps whole batches."""
 
 FRAME_NBYTES, FEW_SHARE = 64 << 10, 4
-"""Arrow bytes of the frames that are kept, and of which share rows are copied from one: to make it
-takes 0.1 to 0.2 ms, hardly more than to make one of a single row; to copy rows takes 0.02 to 0.03.
+"""Arrow bytes of the frames that are kept, and of which share rows are given from one: to make it
+takes 0.1 to 0.2 ms, hardly more than to make one of a single row; to give rows takes 0.01.
 """
 
-_frames: Cache[tuple[pd.DataFrame, int]] = Cache(4)
-"""The last frames from which rows were copied, with their sizes: all threads copy from one."""
+
+class _ThreadFrame(threading.local):
+    """The frame of which this thread gives rows, each of them once: functions may change them."""
+
+    key: tuple[Any, ...] | None = None
+    frame: pd.DataFrame
+    nbytes = stop = 0
+
+
+_thread = _ThreadFrame()
 
 
 class Keeper:
@@ -156,17 +164,17 @@ class MemoryReader(TableReader):
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """Return the rows of `pieces`: see `TableReader.read`.
 
-        A few rows as pandas are a copy from a frame of those around them, which is kept.
+        A few rows as pandas are cut from a frame of those around them, which is kept.
         """
         rows = pieces[0].stop - pieces[0].start
         if as_ == "pandas" and len(pieces) == 1 and 0 < rows <= self._few_rows:
             with suppress(ReadError):  # of which others of these rows may be the cause
-                return self._copy_rows(pieces[0], rows)
+                return self._give_rows(pieces[0], rows)
         return super().read(pieces, as_)
 
     @cached_property
     def _few_rows(self) -> int:
-        """The most rows that are few; 0 where some are left out, or values can be changed."""
+        """The most rows that are few; 0 where some are left out, or values are objects."""
         names = self.schema.names
         has_mutable = self.objects or any(pat.is_nested(column.type) for column in self.schema)
         if has_mutable or self.filters is not None or not names:
@@ -175,22 +183,20 @@ class MemoryReader(TableReader):
         row_nbytes = max(8, sum(self.access.sizes) // max(1, self.access.rows))
         return FRAME_NBYTES // row_nbytes // FEW_SHARE
 
-    def _copy_rows(self, piece: Piece, rows: int) -> ReadResult:
+    def _give_rows(self, piece: Piece, rows: int) -> ReadResult:
         number, first = divmod(piece.start, FEW_SHARE * self._few_rows)
         key = piece.path, piece.file.fingerprint, self.identity(), number
-        cached = _frames.get(key)
-        if cached is None:
+        if _thread.key != key or first < _thread.stop:
             start = piece.start - first
             # So many more that few rows never lie in two frames.
             stop = min(self.access.rows, start + (FEW_SHARE + 1) * self._few_rows)
-            frame = super().read([replace(piece, start=start, stop=stop)], "pandas").data
-            cached = frame, measure_nbytes(frame) or 0
-            _frames.put(key, cached)
-        frame, nbytes = cached
-        copied = frame.iloc[first : first + rows].copy()
-        copied.index = pd.RangeIndex(rows)
-        # Measuring it takes longer than copying it. Texts count with the mean of those around them.
-        return ReadResult(copied, rows, 0, nbytes=nbytes * rows // len(frame))
+            around = super().read([replace(piece, start=start, stop=stop)], "pandas").data
+            _thread.frame, _thread.nbytes = around.copy(), measure_nbytes(around) or 0
+        _thread.key, _thread.stop = key, first + rows
+        frame = _thread.frame.iloc[first : first + rows]
+        frame.index = pd.RangeIndex(rows)
+        # Measuring it takes longer than cutting it. Texts count with the mean of those around them.
+        return ReadResult(frame, rows, 0, nbytes=_thread.nbytes * rows // len(_thread.frame))
 
     def deliver(self, table: pa.Table, as_: str, pieces: Sequence[Piece]) -> Any:
         """Return `table`, rows of `pieces`, as one of `KINDS`; Arrow lies in the mapped file."""
