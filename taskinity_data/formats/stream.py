@@ -113,7 +113,8 @@ def count_rows(item: Any) -> int | None:
     data = item.data if type(item) is StreamBlock else item
     if is_dask(data):
         return None
-    is_table = is_in_memory(data) and len(getattr(data, "shape", ())) == 2
+    shape = getattr(data, "shape", None)
+    is_table = type(shape) is tuple and len(shape) == 2 and is_in_memory(data)
     return int(data.shape[0]) if is_table else 1
 
 
