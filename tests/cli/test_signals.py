@@ -64,7 +64,7 @@ def found_in(folder):
 
 def wait_until_none_is_left(folder):
     """What hangs would be there for ten minutes; Python's own tracker ends by itself."""
-    until_s = time.monotonic() + 10
+    until_s = time.monotonic() + WAIT_S
     while left := found_in(folder):
         assert time.monotonic() < until_s, left
         time.sleep(0.02)
