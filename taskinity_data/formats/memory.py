@@ -6,10 +6,9 @@ Local workers map the file, so that rows are never sent to them.
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -24,10 +23,10 @@ from pandas.api.types import is_object_dtype, pandas_dtype
 from taskinity_data.data_kinds import measure_nbytes
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.deliver import deliver_rows, drop_pandas_index
-from taskinity_data.formats.filters import parse_filters
 from taskinity_data.formats.frame_tables import restore_objects, to_table
-from taskinity_data.formats.reader import ReadResult, check_columns
-from taskinity_data.formats.table_access import TableAccess, TableLayout
+from taskinity_data.formats.open_tables import open_tables
+from taskinity_data.formats.reader import ReadResult
+from taskinity_data.formats.table_access import TableAccess, TableLayout, check_schema
 from taskinity_data.formats.tables import TableReader
 from taskinity_data.sources.file import SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
@@ -36,7 +35,6 @@ from taskinity_data.sources.temporary import OwnDirectory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from taskinity_data.formats.filters import Filters
     from taskinity_data.sources.file import Piece
 
 __all__ = ["MemoryReader", "open_memory"]
@@ -59,18 +57,6 @@ class _ThreadFrame(threading.local):
 
 
 _thread = _ThreadFrame()
-
-
-class Keeper:
-    """A private directory that goes when the last reader of this process that refers to it goes."""
-
-    def __init__(self) -> None:
-        self._private = OwnDirectory("memory")
-        self.directory = self._private.path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A copy in another process reads the file but does not own it.
-        return type(None), ()
 
 
 @dataclass(frozen=True)
@@ -107,8 +93,17 @@ class MappedAccess(TableAccess):
         with pa.memory_map(layout.file.path) as mapped:
             opened = pa.ipc.open_file(mapped)
             batches = [opened.get_batch(number) for number in range(first, last + 1)]
-        table = pa.Table.from_batches(batches).select(list(names))
+        table = pa.Table.from_batches(batches, opened.schema).select(list(names))
         return table.slice(start - first * self.batch_rows, stop - start)
+
+    def null_counts(self, layout: TableLayout, names: Sequence[str]) -> dict[str, int]:
+        """Nulls of columns `names`, as the record batches' headers have them."""
+        table = self.read_rows(layout, 0, self.rows, names)
+        return {name: table[name].null_count for name in names}
+
+    def read_dictionaries(self, *_: Any) -> Iterator[pa.Table]:
+        """Yield none: `open_memory` takes those of the table, which all batches share."""
+        yield from ()
 
 
 @dataclass(frozen=True)
@@ -123,14 +118,14 @@ class MemoryReader(TableReader):
         Columns of a `pandas.ArrowDtype`, not all of which pandas' metadata describe.
     labels : pandas.Index or None
         pandas' names of the columns, where they are not plain texts.
-    keeper : Keeper or None
-        Who owns the file, where it is private.
+    keeper : OwnDirectory or None
+        Where the file lies; None in other processes.
     """
 
     objects: frozenset[str] = frozenset()
     arrow_dtyped: frozenset[str] = frozenset()
     labels: pd.Index | None = field(default=None, compare=False)
-    keeper: Keeper | None = field(default=None, compare=False, repr=False)
+    keeper: OwnDirectory | None = field(default=None, compare=False, repr=False)
 
     access: MappedAccess
     is_in_memory: ClassVar[bool] = True
@@ -215,12 +210,12 @@ class MemoryReader(TableReader):
 
 
 def open_memory(
-    source: Any,
-    columns: Sequence[str] | None = None,
-    filters: Any = None,
-    directory: str | None = None,
+    source: Any, columns: Sequence[str] | None = None, filters: Any = None
 ) -> tuple[SourceFile, MemoryReader]:
     """Return `source` written as Arrow IPC, and the reader of its rows.
+
+    The file lies in a private temporary directory, which is removed when the last reader that
+    refers to it in this process is gone.
 
     Parameters
     ----------
@@ -228,9 +223,6 @@ def open_memory(
         Of a pandas index, named levels come as columns, before the others; the rest is dropped.
     columns, filters
         As in `open_dataset`.
-    directory : str or None
-        Where the file is written; who names it also removes it. None: a private temporary
-        directory, removed when the last reader that refers to it in this process is gone.
 
     Raises
     ------
@@ -245,51 +237,35 @@ def open_memory(
     """
     table, frame = to_table(source)
     _refuse_categories(frame)
-    names = table.schema.names
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise PlanError(f"source: there are several columns {twice!r}; rename them first")
-    selected = check_columns(columns, table.schema, names)
-    parsed = parse_filters(filters, table.schema)
+    check_schema(table.schema, "source")
     table = table.unify_dictionaries()
-    keeper = Keeper() if directory is None else None
-    handle, path = tempfile.mkstemp(
-        ".arrow", "source-", keeper.directory if keeper is not None else directory
-    )
-    os.close(handle)
+    keeper = OwnDirectory("memory")
+    path = os.path.join(keeper.path, "source.arrow")
     try:
         batch_rows = _write(table, path)
     except OSError as error:
-        Path(path).unlink()
+        Path(path).unlink(missing_ok=True)
         raise PlanError(
-            f"source: it is written to {Path(path).parent} for the workers, and that failed "
-            f"({error}); "
+            f"source: it is written to {keeper.path} for the workers, and that failed ({error}); "
             "free space there, or name another directory by the environment's TMPDIR"
         ) from error
-    schema = pa.schema(
-        [table.schema.field(name) for name in selected],
-        drop_pandas_index(table.schema.metadata, _find_unparsable_dtypes(frame, table)),
+    metadata = drop_pandas_index(table.schema.metadata, _find_unparsable_dtypes(frame, table))
+    access = MappedAccess(
+        stored=table.schema.with_metadata(metadata),
+        rows=table.num_rows,
+        sizes=tuple(column.nbytes for column in table.columns),
+        batch_rows=batch_rows,
     )
-    needed = {*selected, *(parsed.columns if parsed else ())}
-    stored = table.schema.remove_metadata()
-    reader = MemoryReader(
-        access=MappedAccess(
-            stored=stored,
-            rows=table.num_rows,
-            sizes=tuple(column.nbytes for column in table.columns),
-            batch_rows=batch_rows,
-        ),
-        schema=schema,
-        stored=pa.schema([column for column in stored if column.name in needed]),
-        filters=parsed,
+    file = SourceFile(path, Fingerprint.of(path))
+    reader = open_tables(access, [file], columns, filters, None)
+    reader = replace(reader, categories=_find_categories(table, reader.stored.names))
+    return file, MemoryReader(
+        **{field.name: getattr(reader, field.name) for field in fields(reader)},
         objects=_find_objects(frame, table),
         arrow_dtyped=_find_arrow_dtypes(frame, table),
-        labels=_find_labels(frame, table, selected),
-        categories=_categories(table, selected),
-        with_nulls=_find_nulls(table, selected, parsed),
+        labels=_find_labels(frame, table, reader.schema.names),
         keeper=keeper,
     )
-    return SourceFile(path, Fingerprint.of(path)), reader
 
 
 def _is_number_or_time(type_: pa.DataType) -> bool:
@@ -348,29 +324,13 @@ def _find_labels(
     return None if is_plain and labels.dtype == "str" else labels
 
 
-def _find_nulls(
-    table: pa.Table, selected: Sequence[str], filters: Filters | None
-) -> frozenset[str]:
-    names = [
-        name
-        for name in selected
-        if (pat.is_integer(table.schema.field(name).type) or pat.is_boolean(table[name].type))
-        and table[name].null_count
-    ]
-    if not names or filters is None:
-        return frozenset(names)
-    passed = filters.apply(table.select(list(dict.fromkeys([*names, *filters.columns]))))
-    return frozenset(name for name in names if passed[name].null_count)
-
-
-def _categories(table: pa.Table, names: Sequence[str]) -> tuple[tuple[str, pa.Array], ...]:
+def _find_categories(table: pa.Table, names: Sequence[str]) -> tuple[tuple[str, pa.Array], ...]:
     categories = []
     for name in names:
-        type_ = table.schema.field(name).type
-        if pat.is_dictionary(type_):
-            chunks = table[name].chunks
-            values = chunks[0].dictionary if chunks else pa.array([], type_.value_type)
-            categories.append((name, values))
+        column = table[name]
+        if pat.is_dictionary(column.type):
+            empty = pa.array([], column.type.value_type)
+            categories.append((name, column.chunk(0).dictionary if column.num_chunks else empty))
     return tuple(categories)
 
 

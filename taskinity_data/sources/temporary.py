@@ -12,6 +12,7 @@ import socket
 import tempfile
 import weakref
 from contextlib import suppress
+from typing import Any
 
 from taskinity_data.file_lock import FileLock, Locked
 
@@ -43,6 +44,10 @@ class OwnDirectory:
         self.path = tempfile.mkdtemp(prefix=f"{prefix_of(kind)}{_host()}-{os.getpid()}-")
         lock = FileLock(os.path.join(self.path, _LOCK))
         self.close = weakref.finalize(self, _remove, self.path, lock, os.getpid())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy of what refers to it, in another process, does not own it.
+        return type(None), ()
 
 
 def prefix_of(kind: str) -> str:

@@ -19,7 +19,7 @@ from reader_contract import Case, ReaderContract, assert_same, chunks, join
 
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.memory import MemoryReader, open_memory
+from taskinity_data.formats.memory import MemoryReader
 
 COLUMNS = {
     "int": st.integers(-5, 5).map(lambda n: ("int64", n)),
@@ -172,6 +172,9 @@ def test_arrow_tables_and_batches_come_back_as_pandas_would_have_them():
     batch = table.to_batches()[0]
     assert_same(read_all(open_dataset(batch), 1), table.to_pandas())
     assert join_arrow(open_dataset(table)).equals(table)
+    storage = pa.array([1, None, 0], pa.int8())
+    typed = pa.table({"b": pa.ExtensionArray.from_storage(pa.bool8(), storage)})
+    assert_same(read_all(open_dataset(typed), 1), typed.to_pandas())
 
 
 def join_arrow(dataset):
@@ -307,14 +310,6 @@ def test_the_private_file_goes_with_its_last_reader_and_a_copy_does_not_own_it()
     del plan
     gc.collect()
     assert not directory.exists()
-
-
-def test_a_directory_that_is_given_keeps_its_file(tmp_path):
-    file, reader = open_memory(pd.DataFrame({"a": [1, 2]}), directory=str(tmp_path))
-    assert Path(file.path).parent == tmp_path
-    del reader
-    gc.collect()
-    assert Path(file.path).exists()
 
 
 def test_options_of_files_are_refused():
