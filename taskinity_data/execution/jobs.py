@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.open_fan_out import as_dataset, open_fan_out
 from taskinity_data.execution.worker.job import Job, Step
-from taskinity_data.flow import stages
 from taskinity_data.flow.binding.match_arguments import Constant, Input
 from taskinity_data.flow.stages import (
     Call,
+    ChainStep,
     FanOutStage,
     Reduce,
     Stage,
     Upstream,
-    list_steps,
+    list_sources,
     resources_of,
 )
 from taskinity_data.formats.stream import is_stream
@@ -57,10 +57,10 @@ def resolve(source: Source, values: Mapping[str, Any], inputs: Mapping[str, Any]
     return inputs[source.name] if isinstance(source, Input) else values[source.task]
 
 
-def call_job(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Job:
+def call_job(stage: Call, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Job:
     """Return the job of a task that runs once."""
     step = _make_step(stage, values, inputs)
-    return Job(stage.name, ((step,),), resources=resources_of([stage]))
+    return Job(stage.name, ((step,),), resources=resources_of(stage))
 
 
 def chunk_job(
@@ -77,12 +77,12 @@ def chunk_job(
     input_kinds = {reducer.wants for reducer in reducers}
     # What takes Arrow takes frames too: the reader may choose.
     kind = "native" if input_kinds == {"arrow"} else "pandas"
-    wants = resources_of(list_steps(stage))
+    wants = resources_of(stage)
     return Job(stage.name, chains, kind, tuple(reducers), keeps_result, resources=wants)
 
 
 def _make_step(
-    step: stages.ChainStep | Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]
+    step: ChainStep | Call, values: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> Step:
     """Return what a worker calls for `step`, with the values of its arguments."""
     arguments = {name: resolve(source, values, inputs) for name, source in step.arguments.items()}
@@ -92,8 +92,8 @@ def _make_step(
         fallback = _make_step(step.fallback, values, inputs)
     elif isinstance(policy.on_error, Value):
         fallback = policy.on_error
-    chained = step if isinstance(step, stages.ChainStep) else None
-    positional = () if isinstance(step, stages.ChainStep) else step.positional
+    chained = step if isinstance(step, ChainStep) else None
+    positional = () if isinstance(step, ChainStep) else step.positional
     return Step(
         task=step.task.name,
         function=_function(step.task.function),
@@ -128,38 +128,25 @@ class _Reduced:
 
 def reducers_of(name: str, all_stages: Sequence[Stage]) -> list[Reduce]:
     """Return the stages that reduce the fan-out `name` by a reducer, in the flow's order."""
-    return [
-        stage
-        for stage in all_stages
-        if isinstance(stage, stages.Reduce) and stage.over == name and stage.is_reducer
-    ]
+    return [stage for stage in all_stages if isinstance(stage, Reduce) and stage.over == name]
 
 
 def consumers(name: str, all_stages: Sequence[Stage]) -> list[Stage]:
     """Return the stages that take the results of `name` themselves, not their partials."""
-    takers: list[Stage] = []
-    for stage in all_stages:
-        if isinstance(stage, stages.FanOutStage):
-            sources = [stage.over]
-            for step in (step for chain in stage.chains for step in chain):
-                sources += [*step.arguments.values()]
-                sources += [*step.fallback.arguments.values()] if step.fallback else []
-        elif stage.fallback is not None:
-            sources = [*stage.arguments.values(), *stage.fallback.arguments.values()]
-        else:
-            sources = [*stage.arguments.values()]
-        if isinstance(stage, stages.Reduce) and stage.is_reducer:
-            continue
-        if any(isinstance(source, stages.Upstream) and source.task == name for source in sources):
-            takers.append(stage)
-    return takers
+    result = Upstream(name)
+    return [
+        stage
+        for stage in all_stages
+        if result in list_sources(stage)
+        or (isinstance(stage, FanOutStage) and stage.over == result)
+    ]
 
 
 def policies(all_stages: Sequence[Stage]) -> dict[str, Policy]:
     """Return the policy of each task, and of each fan-out by its own name."""
     by_name: dict[str, Policy] = {}
     for stage in all_stages:
-        if isinstance(stage, stages.FanOutStage):
+        if isinstance(stage, FanOutStage):
             by_name |= {task.name: task.policy for task in stage.tasks}
             by_name.setdefault(stage.name, stage.tasks[0].policy if stage.tasks else stage.policy)
         else:
@@ -225,10 +212,8 @@ def make_works(
         if isinstance(stage, FanOutStage):
             output = outputs.get(stage.name)
             works.append(_fan_out_work(stage, steps, inputs, options, chooser, output, check))
-        elif isinstance(stage, Reduce) and stage.is_reducer:
-            number = [reduction.name for reduction in reducers_of(stage.over, steps)].index(
-                stage.name
-            )
+        elif isinstance(stage, Reduce):
+            number = reducers_of(stage.over, steps).index(stage)
             works.append(Work(stage.name, (stage.over,), finish=(stage.over, number)))
         else:
             works.append(_call_work(stage, inputs, fan_outs, options))
@@ -236,11 +221,10 @@ def make_works(
 
 
 def _call_work(
-    stage: Call | Reduce, inputs: Mapping[str, Any], fan_outs: set[str], options: PieceOptions
+    stage: Call, inputs: Mapping[str, Any], fan_outs: set[str], options: PieceOptions
 ) -> Work:
     takes_list = any(
-        isinstance(source, Upstream) and source.task in fan_outs
-        for source in stage.arguments.values()
+        isinstance(source, Upstream) and source.task in fan_outs for source in list_sources(stage)
     )
     return Work(
         stage.name,

@@ -27,7 +27,15 @@ from taskinity_data.execution.retry_rules import Action, decide
 from taskinity_data.execution.worker.job import Item
 from taskinity_data.execution.worker.run_item import run_item
 from taskinity_data.execution.worker.shipping import pack_value, unpack_value
-from taskinity_data.flow.stages import Call, FanOutStage, Reduce, Stage, Upstream, stages
+from taskinity_data.flow.stages import (
+    Call,
+    FanOutStage,
+    Reduce,
+    Stage,
+    Upstream,
+    list_sources,
+    stages,
+)
 from taskinity_data.formats.reader import refuse_quarantine
 from taskinity_data.outcome import Status
 from taskinity_data.policy import Policy
@@ -67,7 +75,7 @@ def build_delayed(flow: Flow, inputs: Mapping[str, Any]) -> Any:
     return _Builder(stages(flow, tuple(inputs)), {**defaults, **inputs}).build(flow.last)
 
 
-def call_now(stage: Call | Reduce, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
+def call_now(stage: Call, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
     """Return the result of a task that runs once, called in this process, without retries.
 
     Raises
@@ -97,7 +105,7 @@ class _Builder:
         for stage in self._steps:
             if isinstance(stage, FanOutStage):
                 self._fan_out(stage)
-            elif isinstance(stage, Reduce) and stage.is_reducer:
+            elif isinstance(stage, Reduce):
                 self._reduce(stage)
             elif stage.name in eager:
                 self._call_now(stage)
@@ -125,7 +133,7 @@ class _Builder:
                     "which only a run can know: use td.run_flow"
                 )
             eager.add(source.task)
-            todo += [(fan_out, argument) for argument in stage.arguments.values()]
+            todo += [(fan_out, argument) for argument in list_sources(stage)]
         return eager
 
     def _delay(self, task: str, function: Any, *arguments: Any) -> Any:
@@ -137,18 +145,18 @@ class _Builder:
             *arguments, dask_key_name=f"{task}-{key}"
         )
 
-    def _call_now(self, stage: Call | Reduce) -> None:
+    def _call_now(self, stage: Call) -> None:
         self._values[stage.name] = call_now(stage, self._values, self._inputs)
 
-    def _call(self, stage: Call | Reduce) -> None:
+    def _call(self, stage: Call) -> None:
         packed = pack_value((stage, dict(self._inputs)))
-        needed = self._needed(stage.arguments.values())
+        needed = self._needed(stage)
         self._nodes[stage.name] = self._delay(stage.name, _call_node, packed, needed)
 
-    def _needed(self, sources: Any) -> dict[str, Any]:
-        """Return the upstream values and nodes behind `sources`."""
+    def _needed(self, stage: Stage) -> dict[str, Any]:
+        """Return the upstream values and nodes of which `stage` takes arguments."""
         needed = {}
-        for source in sources:
+        for source in list_sources(stage):
             if isinstance(source, Upstream):
                 name = source.task
                 needed[name] = self._values[name] if name in self._values else self._nodes[name]
@@ -157,14 +165,6 @@ class _Builder:
     def _fan_out(self, stage: FanOutStage) -> None:
         reducers = [reduction.task.function for reduction in reducers_of(stage.name, self._steps)]
         keeps = bool(consumers(stage.name, self._steps)) or not reducers
-        sources = [
-            source
-            for chain in stage.chains
-            for step in chain
-            for called in (step, step.fallback)
-            if called is not None
-            for source in called.arguments.values()
-        ]
         over = resolve(stage.over, self._values, self._inputs)
         items = list(plan_items(stage, over, reducers))
         for item in items[:1]:
@@ -172,7 +172,7 @@ class _Builder:
                 refuse_quarantine(item.data.reader, "a static graph has no place for them")
         bare = stage._replace(over=Upstream(""))
         packed = pack_value((bare, dict(self._inputs), reducers, keeps))
-        needed = self._needed(sources)
+        needed = self._needed(stage)
         self._parts[stage.name] = [
             self._delay(stage.name, _chunk_node, packed, pack_value(item), needed) for item in items
         ]
@@ -180,9 +180,7 @@ class _Builder:
             self._nodes[stage.name] = self._delay(stage.name, _list_node, self._parts[stage.name])
 
     def _reduce(self, stage: Reduce) -> None:
-        number = [reduction.name for reduction in reducers_of(stage.over, self._steps)].index(
-            stage.name
-        )
+        number = reducers_of(stage.over, self._steps).index(stage)
         packed = pack_value(stage.task.function)
         level = [
             self._delay(stage.name, _partial_node, part, number) for part in self._parts[stage.over]

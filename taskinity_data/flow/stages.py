@@ -15,7 +15,7 @@ from taskinity_data.flow.model import find_last
 from taskinity_data.policy import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from taskinity_data.flow.model import FlowGraph, FlowNode, Task
 
@@ -29,7 +29,9 @@ __all__ = [
     "Source",
     "Stage",
     "Upstream",
+    "list_sources",
     "required_inputs",
+    "resources_of",
     "stages",
 ]
 
@@ -127,29 +129,19 @@ class FanOutStage(NamedTuple):
 
 
 class Reduce(NamedTuple):
-    """A task that makes one value of all results of the fan-out called `over`.
+    """A reducer that makes one value of the partials of the fan-out called `over`.
 
-    Its function is a reducer (`is_reducer`), which takes partials; or a plain function that gets
-    the list: then the list's parameter is among `arguments` (as ``Upstream(over)``) and it is
-    called as a `Call` is. A plain function of several fan-outs is a `Call`.
+    A plain function that gets the list of results is a `Call`.
     """
 
     task: Task
     over: str
-    arguments: Mapping[str, Source]
-    positional: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    fallback: Call | None = None
 
     @property
     def name(self) -> str:
         """What `Upstream` calls this stage's result."""
         return self.task.name
-
-    @property
-    def is_reducer(self) -> bool:
-        """Whether the task is a reducer, and not a plain function of the list."""
-        return bool(getattr(self.task.function, "is_reducer", False))
 
 
 Stage = Call | FanOutStage | Reduce
@@ -214,7 +206,7 @@ class _Stager:
         return self.done
 
     def _add_fan_out(self, node: FlowNode) -> None:
-        chains = tuple((self._make_step(task),) for task in node.tasks)
+        chains = tuple((_to_step(task, self.wiring.fills[task.name]),) for task in node.tasks)
         over = self.wiring.fills[node.tasks[0].name].over
         if over is None or node.width is None:
             raise AssertionError(node)
@@ -273,7 +265,7 @@ class _Stager:
                 self.rows[over] = self._add_rows(node, over)
             name = self.rows[over]
         after = tuple(dict.fromkeys([name, *node.upstreams]))
-        self.done.append(Reduce(task, name, {}, after=after))
+        self.done.append(Reduce(task, name, after))
 
     def _add_rows(self, node: FlowNode, over: Source) -> str:
         """Add a fan-out without a step, so that the pieces themselves are reduced."""
@@ -284,24 +276,12 @@ class _Stager:
 
     def _add_call(self, node: FlowNode) -> None:
         task = node.tasks[0]
-        fill = self.wiring.fills[task.name]
-        call = self._make_call(task, fill, node.upstreams)
-        fan_outs = [name for name in node.upstreams if self.nodes[name].is_fan_out]
-        if len(fan_outs) == 1 and Upstream(fan_outs[0]) in list(fill.arguments.values()):
-            self.done.append(
-                Reduce(
-                    task, fan_outs[0], call.arguments, call.positional, call.after, call.fallback
-                )
-            )
-        else:
-            self.done.append(call)
+        self.done.append(_to_call(task, self.wiring.fills[task.name], node.upstreams))
 
-    def _make_call(self, task: Task, fill: Fill, after: tuple[str, ...]) -> Call:
-        fallback = None if fill.fallback is None else self._make_call(*fill.fallback, after)
-        return Call(task, fill.arguments, fill.positional, after, fallback)
 
-    def _make_step(self, task: Task) -> ChainStep:
-        return _to_step(task, self.wiring.fills[task.name])
+def _to_call(task: Task, fill: Fill, after: tuple[str, ...]) -> Call:
+    fallback = None if fill.fallback is None else _to_call(*fill.fallback, after)
+    return Call(task, fill.arguments, fill.positional, after, fallback)
 
 
 def _to_step(task: Task, fill: Fill) -> ChainStep:
@@ -309,19 +289,26 @@ def _to_step(task: Task, fill: Fill) -> ChainStep:
     return ChainStep(task, fill.kind, fill.arguments, fallback)
 
 
-def list_steps(stage: Stage) -> list[ChainStep | Call | Reduce]:
-    """Return the steps of a fan-out's chains, or `stage` itself."""
-    if isinstance(stage, FanOutStage):
-        return [step for chain in stage.chains for step in chain]
-    return [stage]
+def list_calls(stage: Stage) -> list[ChainStep | Call]:
+    """Return the calls of functions that `stage` makes, and those that may stand in for them."""
+    if isinstance(stage, Reduce):
+        return []
+    calls: list[ChainStep | Call] = (
+        [stage] if isinstance(stage, Call) else [step for chain in stage.chains for step in chain]
+    )
+    return [*calls, *(call.fallback for call in calls if call.fallback is not None)]
 
 
-def resources_of(steps: Iterable[ChainStep | Call | Reduce]) -> dict[str, float]:
-    """Return what a worker must have that runs `steps` and what may stand in for them."""
+def list_sources(stage: Stage) -> list[Source]:
+    """Return what fills the parameters of all that `stage` calls, but for chunks."""
+    return [source for call in list_calls(stage) for source in call.arguments.values()]
+
+
+def resources_of(stage: Stage) -> dict[str, float]:
+    """Return what a worker must have that runs what `stage` calls."""
     resources: dict[str, float] = {}
-    for step in steps:
-        for candidate in (step, step.fallback):
-            requested = candidate.task.policy.resources if candidate is not None else None
-            for name, amount in (requested or {}).items():
-                resources[name] = max(amount, resources.get(name, 0.0))
+    calls = [stage] if isinstance(stage, Reduce) else list_calls(stage)
+    for call in calls:
+        for name, amount in (call.task.policy.resources or {}).items():
+            resources[name] = max(amount, resources.get(name, 0.0))
     return resources

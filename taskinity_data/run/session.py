@@ -25,7 +25,7 @@ from taskinity_data.execution.open_fan_out import PieceOptions
 from taskinity_data.execution.schedulers.signals import soft_interrupts
 from taskinity_data.execution.worker.captured_logs import PassedOn, capture_logs, lower_level
 from taskinity_data.flow.once import within_session
-from taskinity_data.flow.stages import list_steps, resources_of
+from taskinity_data.flow.stages import resources_of
 from taskinity_data.outcome import RunStatus
 from taskinity_data.redact import hide
 from taskinity_data.run.arguments import sort_plans
@@ -161,7 +161,7 @@ class RunSession:
     def _open_driver(
         self, chooser: SchedulerChoice, inputs: Mapping[str, Any], pieces: PieceOptions
     ) -> Driver:
-        if any(resources_of(list_steps(stage)) for stage in self._steps):
+        if any(map(resources_of, self._steps)):
             from taskinity_data.execution.schedulers.resources import check_resources
 
             check_resources(self._steps, chooser.strategy)

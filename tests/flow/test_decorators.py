@@ -231,14 +231,14 @@ def test_a_body_becomes_a_flow() -> None:
     assert flight_delays.is_bound
     assert flight_delays.last == "AddUp"
     assert flight_delays.task("AddUp").policy.retries == 2
-    call, fan_out, reduce = stages(flight_delays, {"data"})
+    call, fan_out, last = stages(flight_delays, {"data"})
     assert isinstance(call, Call)
     assert isinstance(fan_out, FanOutStage)
-    assert isinstance(reduce, Reduce)
+    assert isinstance(last, Call)
     assert call.arguments == {"source": Input("data")}
     assert fan_out.over == Upstream("Prepare")
     assert fan_out.steps[0].arguments == {"weight": Constant(2)}
-    assert reduce.arguments == {"results": Upstream("ProcessChunk")}
+    assert last.arguments == {"results": Upstream("ProcessChunk")}
     _, fan_out, _ = stages(flight_delays, {"data", "weight"})
     assert fan_out.steps[0].arguments == {"weight": Input("weight")}
 
@@ -301,7 +301,7 @@ def test_a_reducer_is_called_as_a_task() -> None:
     assert mine.task("AggregateResults").function is total
     _, reduce = stages(mine, {"data"})
     assert isinstance(reduce, Reduce)
-    assert (reduce.over, reduce.is_reducer) == ("ProcessChunk", True)
+    assert reduce.over == "ProcessChunk"
     with pytest.raises(FlowError, match="outside of a flow's body"):
         aggregate([1])
     bound = parse_flow("flow F:\n A[*] -> AggregateResults").bind([aggregate, task(len, name="A")])

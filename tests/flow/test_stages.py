@@ -59,7 +59,7 @@ def test_the_three_step_flow() -> None:
     assert isinstance(aggregate, Reduce)
     assert prepare.arguments == {"data": Input("data")}
     assert (process.over, process.width, process.after) == (Upstream("Prepare"), "*", ("Prepare",))
-    assert (aggregate.over, aggregate.is_reducer, aggregate.arguments) == ("Process", True, {})
+    assert (aggregate.over, aggregate.after) == ("Process", ("Process",))
 
 
 def test_a_plain_aggregate_gets_the_list_and_its_other_inputs() -> None:
@@ -67,8 +67,7 @@ def test_a_plain_aggregate_gets_the_list_and_its_other_inputs() -> None:
         "Prepare -> Process[*] -> Aggregate", {"limit"}, prepare=nothing, process=one,
         aggregate=lambda limit, results, scale=1: 1,
     )  # fmt: skip
-    assert isinstance(last, Reduce)
-    assert not last.is_reducer
+    assert isinstance(last, Call)
     assert last.arguments == {"limit": Input("limit"), "results": Upstream("Process")}
 
 
@@ -78,8 +77,8 @@ def test_numbered_siblings_are_one_fan_out_with_a_chain_each() -> None:
     assert isinstance(parts, FanOutStage)
     assert (parts.name, parts.width, parts.members) == ("Part", 3, ("Part1", "Part2", "Part3"))
     assert [parts.chain(index)[0].task.name for index in range(3)] == list(parts.members)
-    assert names((join,)) == [("Reduce", "Join")]
-    assert join.over == "Part"
+    assert isinstance(join, Call)
+    assert join.arguments == {"x": Upstream("Part")}
 
 
 def test_siblings_feed_a_parameter_of_their_common_name() -> None:
@@ -114,7 +113,7 @@ def test_chunk_wise_tasks_in_a_row_run_as_one_chain() -> None:
     found = stage(
         "Prepare -> A[*] -> B[*] -> C[*] -> Join", prepare=nothing, a=one, b=one, c=one, join=one
     )
-    assert names(found) == [("Call", "Prepare"), ("FanOutStage", "C"), ("Reduce", "Join")]
+    assert names(found) == [("Call", "Prepare"), ("FanOutStage", "C"), ("Call", "Join")]
     assert chain(found[1]) == ["A", "B", "C"]
 
 
@@ -124,7 +123,7 @@ def test_a_chain_waits_for_the_small_inputs_of_all_its_steps() -> None:
         b=lambda chunk, weights, k: 1, weights=nothing, join=one,
     )  # fmt: skip
     assert names(found) == [
-        ("Call", "Prepare"), ("Call", "Weights"), ("FanOutStage", "B"), ("Reduce", "Join"),
+        ("Call", "Prepare"), ("Call", "Weights"), ("FanOutStage", "B"), ("Call", "Join"),
     ]  # fmt: skip
     fan_out = found[2]
     assert isinstance(fan_out, FanOutStage)
@@ -142,8 +141,8 @@ def test_a_fan_out_that_others_need_too_is_not_hidden_in_a_chain() -> None:
         count=one,
     )
     assert names(found) == [
-        ("Call", "Prepare"), ("FanOutStage", "A"), ("FanOutStage", "B"), ("Reduce", "Join"),
-        ("Reduce", "Count"),
+        ("Call", "Prepare"), ("FanOutStage", "A"), ("FanOutStage", "B"), ("Call", "Join"),
+        ("Call", "Count"),
     ]  # fmt: skip
     assert isinstance(found[2], FanOutStage)
     assert (found[2].over, found[2].width) == (Upstream("A"), "*")
@@ -179,7 +178,7 @@ def test_a_fan_out_over_what_an_upstream_computed_at_run_time() -> None:
     )
     assert names(found) == [
         ("FanOutStage", "A"),
-        ("Reduce", "Join"),
+        ("Call", "Join"),
         ("FanOutStage", "B"),
         ("Reduce", "Last"),
     ]
@@ -188,8 +187,8 @@ def test_a_fan_out_over_what_an_upstream_computed_at_run_time() -> None:
 
 def test_a_fan_out_feeds_several_aggregates() -> None:
     found = stage("P -> A[*] -> [X, Y, Z]", p=nothing, a=one, x=Total(), y=one, z=Total())
-    assert names(found)[2:] == [("Reduce", "X"), ("Reduce", "Y"), ("Reduce", "Z")]
-    assert {s.over for s in found[2:]} == {"A"}
+    assert names(found)[2:] == [("Reduce", "X"), ("Call", "Y"), ("Reduce", "Z")]
+    assert {s.over for s in found[2:] if isinstance(s, Reduce)} == {"A"}
 
 
 def test_a_fan_out_without_an_aggregate_is_the_last_stage() -> None:
@@ -292,7 +291,7 @@ def test_fallbacks_travel_with_what_fills_them() -> None:
     step = found[1].steps[0]
     assert step.fallback is not None
     assert (step.fallback.task.name, step.fallback.arguments) == ("Careful", {"k": Input("k")})
-    assert isinstance(found[2], Reduce)
+    assert isinstance(found[2], Call)
     assert found[2].fallback is not None
     assert (found[2].fallback.task.name, found[2].fallback.arguments) == ("Simple", {})
     assert [s.name for s in found] == ["P", "A", "B"]

@@ -796,6 +796,16 @@ def test_the_static_graph_refuses_a_width_that_only_a_run_knows():
         flow.to_delayed()
 
 
+def test_a_fallback_in_a_static_graph_takes_what_its_task_does_not():
+    def fail():
+        raise ValueError("no")
+
+    text = "flow F:\n    A -> B\n    task B:\n        on_error: Double"
+    flow = td.parse_flow(text + "\n    task Double:")
+    bound = flow.bind({"a": lambda: 3, "b": fail, "double": lambda a: 2 * a})
+    assert bound.to_delayed().compute(scheduler="synchronous") == td.run_flow(bound).value == 6
+
+
 def test_a_plan_of_an_earlier_run_repeats_its_cuts(csv):
     first = td.process(str(csv), len, scheduler="threads", chunk_size="4kB")
     again = td.process(str(csv), len, scheduler="threads", plan=first.plan)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from taskinity_data.chunks.plan import ChunkPlan
     from taskinity_data.cli.output import JsonAnswer
     from taskinity_data.flow.flow import Flow
-    from taskinity_data.flow.stages import Call, FanOutStage, Source, Stage
+    from taskinity_data.flow.stages import FanOutStage, Source, Stage
     from taskinity_data.forecast.forecast import Forecast
 
 __all__ = ["choose_sizes", "describe_forecast", "describe_plan", "preview"]
@@ -60,8 +60,9 @@ def preview(
     feeds = Feeds(steps, with_defaults(flow, inputs))
     answer["flow"] = flow.name
     answer["stages"] = []
+    fan_outs = [stage.name for stage in steps if isinstance(stage, FanOutStage)]
     for number, stage in enumerate(steps, 1):
-        text = _tell(stage)
+        text = _tell(stage, fan_outs)
         entry: dict[str, Any] = {"name": stage.name, "text": text}
         answer["stages"].append(entry)
         if is_printed:
@@ -122,51 +123,44 @@ class Feeds:
         self._by_name = {stage.name: stage for stage in steps}
 
     def find_wait(self, source: Source) -> str | None:
-        """Return the fan-out that must run before `source` has a value; None if there is none."""
-        from taskinity_data.flow.stages import Call, Upstream
+        """Return the task behind `source` where it waits for a fan-out to run; None elsewhere."""
+        from taskinity_data.flow.stages import Call, Upstream, list_sources
 
         if not isinstance(source, Upstream):
             return None
         stage = self._by_name.get(source.task)
         if not isinstance(stage, Call):
             return source.task
-        waits = (self.find_wait(argument) for argument in _sources(stage))
-        return next((name for name in waits if name is not None), None)
+        return source.task if any(map(self.find_wait, list_sources(stage))) else None
 
     def get(self, source: Source) -> Any:
         """Return the value of `source`, which does not need a fan-out."""
         from taskinity_data.execution.jobs import resolve
         from taskinity_data.execution.static_graph import call_now
-        from taskinity_data.flow.stages import Call, Upstream
+        from taskinity_data.flow.stages import Call, Upstream, list_sources
 
         if isinstance(source, Upstream) and source.task not in self.values:
             stage = self._by_name[source.task]
             assert isinstance(stage, Call)
-            for argument in _sources(stage):
+            for argument in list_sources(stage):
                 self.get(argument)
             self.values[source.task] = call_now(stage, self.values, self.inputs)
             self.called.append(source.task)
         return resolve(source, self.values, self.inputs)
 
 
-def _sources(stage: Call) -> list[Source]:
-    """Return the sources of the parameters of a stage and of its fallback."""
-    fallback = [] if stage.fallback is None else _sources(stage.fallback)
-    return [*stage.arguments.values(), *fallback]
-
-
 def _estimate(
     stage: FanOutStage, feeds: Feeds, plan: ChunkPlan, options: Mapping[str, Any]
 ) -> Forecast:
     from taskinity_data.errors import PlanError
+    from taskinity_data.flow.stages import list_sources
     from taskinity_data.forecast.estimate import estimate_job, make_job
 
-    for step in (step for chain in stage.chains for step in chain):
-        for source in step.arguments.values():
-            waits_for = feeds.find_wait(source)
-            if waits_for is not None:
-                raise PlanError(f"{stage.name} needs the result of {waits_for}, which takes a run")
-            feeds.get(source)
+    for source in list_sources(stage):
+        waits_for = feeds.find_wait(source)
+        if waits_for is not None:
+            raise PlanError(f"{stage.name} needs the result of {waits_for}, which takes a run")
+        feeds.get(source)
     chosen = {name: options[name] for name in ("workers", "memory") if name in options}
     job = make_job(stage, feeds.steps, feeds.values, feeds.inputs)
     policies = [step.task.policy for chain in stage.chains for step in chain]
@@ -229,11 +223,13 @@ def describe_plan(plan: ChunkPlan, *, with_chunks: bool = False) -> dict[str, An
     return answer
 
 
-def _tell(stage: Stage) -> str:
-    from taskinity_data.flow.stages import Call, FanOutStage
+def _tell(stage: Stage, fan_outs: Sequence[str]) -> str:
+    from taskinity_data.flow.stages import Call, FanOutStage, Upstream
 
     if isinstance(stage, Call):
-        return f"{stage.name}: runs once"
+        lists = [name for name in fan_outs if Upstream(name) in stage.arguments.values()]
+        does = f"gets the list of results of {' and '.join(lists)}" if lists else "runs once"
+        return f"{stage.name}: {does}"
     if isinstance(stage, FanOutStage):
         over = _name_of(stage.over)
         if stage.members:
@@ -244,9 +240,7 @@ def _tell(stage: Stage) -> str:
         if stage.width == "*":
             return f"{names}: once a chunk or item of {over}, side by side"
         return f"{names}: {stage.width} times, each over one of {stage.width} slices of {over}"
-    if stage.is_reducer:
-        return f"{stage.name}: combines the partials of {stage.over}, in chunk order"
-    return f"{stage.name}: gets the list of results of {stage.over}"
+    return f"{stage.name}: combines the partials of {stage.over}, in chunk order"
 
 
 def _name_of(source: Source) -> str:

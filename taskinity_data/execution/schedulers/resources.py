@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from taskinity_data.errors import PlanError, SchedulerError
-from taskinity_data.flow.stages import Reduce, list_steps, resources_of
+from taskinity_data.flow.stages import Reduce, resources_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,11 +39,11 @@ def check_resources(steps: Sequence[Stage], strategy: Strategy) -> None:
         None of its workers has all of them.
     """
     for stage in steps:
-        resources = resources_of(list_steps(stage))
+        resources = resources_of(stage)
         if not resources:
             continue
         listed = name_resources(resources)
-        if isinstance(stage, Reduce) and stage.is_reducer:
+        if isinstance(stage, Reduce):
             raise PlanError(
                 f"{stage.name}: a reducer's partials are made by the task before it, and combined "
                 f"here; give resources ({listed}) to that task"
