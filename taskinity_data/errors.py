@@ -298,7 +298,7 @@ class ResumeError(TaskinityDataError, ValueError):
 
 
 class WriteError(TaskinityDataError, OSError):
-    """A report or a flow file that can't be written (`.path`).
+    """A report, a flow file or a temporary directory that can't be written (`.path`).
 
     Cure: check the directory, its permissions and the free space.
     """

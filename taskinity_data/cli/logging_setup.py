@@ -32,7 +32,7 @@ def logging_as_set() -> Iterator[None]:
 
     log = logging.getLogger("taskinity_data")
     handler = _Stderr(logging.WARNING)
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(logging.Formatter("Note: %(message)s"))
     handler.addFilter(lambda record: record.name != EVENTS)
     log.addHandler(handler)
     level = log.level

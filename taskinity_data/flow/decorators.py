@@ -217,7 +217,7 @@ def flow(
     """
 
     def record(body: Callable[..., Any]) -> Flow:
-        if not callable(body):
+        if not callable(body) or getattr(body, "is_flow", False):
             raise FlowError(f"@flow is for functions, not for {type(body).__name__}")
         flow_name = name or to_camel(name_of(body) or "Flow")
         return record_flow(body, flow_name, description or _first_line(body))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from taskinity_data.errors import BindError
 from taskinity_data.flow.binding.bind import bind
 from taskinity_data.flow.model import FlowGraph, Task, find_last
 from taskinity_data.flow.stages import FanOutStage, Stage, required_inputs, stages
@@ -43,6 +44,15 @@ class Flow(FlowGraph):
     """
 
     __slots__ = ()
+
+    is_flow: ClassVar[bool] = True
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise `BindError`, which says how a flow is run."""
+        inputs = "".join(f", {name}=..." for name, *_ in self.inputs or ())
+        raise BindError(
+            f"{self.name} is a flow, not a function: run it with td.run_flow(flow{inputs})"
+        )
 
     @property
     def last(self) -> str:

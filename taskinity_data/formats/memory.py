@@ -133,12 +133,8 @@ class MemoryReader(TableReader):
     @property
     def needs_pandas(self) -> bool:
         """Whether an Arrow table of some rows does not show what pandas holds of the whole."""
-        names = self.with_nulls | self.arrow_dtyped
-        return any(
-            column.name in names
-            or (column.name in self.objects and _is_number_or_time(column.type))
-            for column in self.schema
-        )
+        names = self.with_nulls | self.arrow_dtyped | self.objects
+        return not names.isdisjoint(self.schema.names)
 
     @cached_property
     def _identity(self) -> str:
@@ -266,11 +262,6 @@ def open_memory(
         labels=_find_labels(frame, table, reader.schema.names),
         keeper=keeper,
     )
-
-
-def _is_number_or_time(type_: pa.DataType) -> bool:
-    """Return whether pandas would not take values of `type_` as objects by itself."""
-    return bool(pat.is_primitive(type_) and not pat.is_date(type_) and not pat.is_time(type_))
 
 
 def _refuse_categories(frame: pd.DataFrame | None) -> None:

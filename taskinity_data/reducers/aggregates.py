@@ -323,8 +323,7 @@ def _add_sums(
 def _sum_of_nothing(answer: Answer) -> pd.Series[Any]:
     """Return pandas' sums of nulls only: 0, or ``""`` for texts."""
     nulls = pd.Series([None] * answer.n_groups, dtype=answer.dtype or object)
-    sums: pd.Series[Any] = nulls.groupby(np.arange(answer.n_groups)).sum()
-    return sums.astype(answer.dtype or object).reset_index(drop=True)
+    return nulls.groupby(np.arange(answer.n_groups)).sum().reset_index(drop=True)
 
 
 def _as_nullable(

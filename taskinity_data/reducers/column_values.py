@@ -100,7 +100,8 @@ class Values:
         kind = pd.api.types.infer_dtype(self.series, skipna=True)
         is_arrow_decimal = str(self.series.dtype).startswith("decimal")
         if not is_arrow_decimal and kind not in _KINDS_OF_NUMBERS:
-            named = f"column {self.series.name!r} ({self.series.dtype}) holds {kind}, not numbers"
+            content = "no numbers" if kind == "unknown-array" else f"{kind}, not numbers"
+            named = f"column {self.series.name!r} ({self.series.dtype}) holds {content}"
             dtype = "boolean" if kind == "boolean" else "float64"
             raise ReduceError(
                 f'{named}; convert it in the chunk function, for example by .astype("{dtype}")',

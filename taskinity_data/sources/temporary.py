@@ -14,6 +14,7 @@ import weakref
 from contextlib import suppress
 from typing import Any
 
+from taskinity_data.errors import WriteError
 from taskinity_data.file_lock import FileLock, Locked
 
 __all__ = ["OwnDirectory", "prefix_of"]
@@ -34,14 +35,25 @@ class OwnDirectory:
     Attributes
     ----------
     path : str
+
+    Raises
+    ------
+    WriteError
+        It can't be made.
     """
 
     def __init__(self, kind: str) -> None:
-        here = os.getpid(), tempfile.gettempdir()
-        if here not in _swept:
-            _swept.add(here)
-            _sweep()
-        self.path = tempfile.mkdtemp(prefix=f"{prefix_of(kind)}{_host()}-{os.getpid()}-")
+        try:
+            here = os.getpid(), tempfile.gettempdir()
+            if here not in _swept:
+                _swept.add(here)
+                _sweep()
+            self.path = tempfile.mkdtemp(prefix=f"{prefix_of(kind)}{_host()}-{os.getpid()}-")
+        except OSError as error:
+            raise WriteError(
+                f"no temporary directory can be made: {error}; name another place by the "
+                "environment's TMPDIR, or by tempfile.tempdir"
+            ) from error
         lock = FileLock(os.path.join(self.path, _LOCK))
         self.close = weakref.finalize(self, _remove, self.path, lock, os.getpid())
 

@@ -170,3 +170,54 @@ def test_columns_of_a_file_without_header_have_names(tmp_path):
     for cut in CUTS:
         got = run(str(path), td.group_by("1", a=("0", "count")), cut, header=None)
         assert got["a"].tolist() == [1, 1]
+
+
+OBJECTS = pd.DataFrame(
+    {"t": pd.Series(["b", "a", None, "b", "c"], dtype=object), "x": [1, 5, 3, 4, 2]}
+)
+
+
+@pytest.mark.parametrize(
+    ("reducer", "want"),
+    [
+        (td.concat(), OBJECTS),
+        (td.top_k(3, "x"), OBJECTS.nlargest(3, "x")),
+        (td.group_by("x", t=("t", "first")), OBJECTS.groupby("x").agg(t=("t", "first"))),
+        (td.group_by("x", t=("t", "max")), OBJECTS.groupby("x").agg(t=("t", "max"))),
+        (td.group_by("t", x=("x", "sum")), OBJECTS.groupby("t").agg(x=("x", "sum"))),
+    ],
+    ids=lambda value: repr(value)[:20] if not isinstance(value, pd.DataFrame) else "",
+)
+def test_texts_of_dtype_object_keep_it(reducer, want):
+    for cut in CUTS:
+        assert_frame_equal(run(OBJECTS, reducer, cut), want)
+
+
+NOTHING = pd.DataFrame(
+    {"k": [1, 1, 2, 2], "n": pd.array([None] * 4, dtype=pd.ArrowDtype(pa.null()))}
+)
+
+
+@pytest.mark.parametrize("how", ["sum", "min", "max"])
+def test_totals_of_a_column_of_arrow_nulls_equal_pandas(how):
+    for cut in CUTS:
+        for got in (
+            run(NOTHING, TOTALS[how]("n"), cut),
+            td.process(
+                NOTHING, lambda chunk: chunk["n"], reduce=TOTALS[how](), chunk_size=cut, **QUIET
+            ).value,
+        ):
+            assert repr(got) == repr(getattr(NOTHING["n"], how)())
+
+
+@pytest.mark.parametrize("how", ["sum", "count", "min", "max", "first", "last", "nunique"])
+def test_groups_of_a_column_of_arrow_nulls_equal_pandas(how):
+    want = NOTHING.groupby("k").agg(a=("n", how))
+    for cut in CUTS:
+        assert_frame_equal(run(NOTHING, td.group_by("k", a=("n", how)), cut), want)
+
+
+def test_means_of_a_column_of_arrow_nulls_are_refused_by_name():
+    for reducer in (td.mean("n"), td.group_by("k", a=("n", "mean"))):
+        with pytest.raises(FlowFailed, match=r"column .* \(null\[pyarrow\]\) holds no numbers"):
+            run(NOTHING, reducer, "2 rows")

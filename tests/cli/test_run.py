@@ -1,6 +1,7 @@
 """``taskinity-data run``: answers, exit codes, and what stands on which stream."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -390,6 +391,27 @@ def test_a_run_leaves_its_log_and_what_is_kept_of_it(folder, call):
     left = {path.name for path in folder.iterdir() if path not in before}
     assert left - {"__pycache__"} == {".taskinity"}
     assert len(list((folder / ".taskinity").glob("*/*.log"))) == 1
+
+
+def test_the_last_line_is_a_command_whether_the_run_is_stored_or_not(folder, call, monkeypatch):
+    said = call(*CALL, *INPUTS, *HERE)
+    (run_id,) = (path.name for path in (folder / ".taskinity").iterdir() if path.is_dir())
+    command = f"write the full report: taskinity-data report {run_id}"
+    assert said.stdout.splitlines()[-1].removeprefix("Next").strip() == command
+    # As of a directory of somebody else.
+    monkeypatch.setattr(os, "access", lambda _, mode: mode == os.R_OK)
+    for factor, status in (("2", "COMPLETED"), ("none", "FAILED")):
+        said = call(*CALL, "--input", "data=numbers.csv", "--input", f"factor={factor}", *HERE)
+        assert f"Totals: {status}" in said.stdout
+        last = said.stdout.splitlines()[-1].removeprefix("Next").strip()
+        assert last == "write the full report: add --report FILE.html"
+
+
+def test_what_is_reused_is_a_note(folder, call):
+    call(*CALL, *INPUTS, *HERE)
+    said = call(*CALL, *INPUTS, *HERE, "--resume")
+    assert "\nNote: 4 finished chunks of run " in f"\n{said.stderr}"
+    assert "WARNING" not in said.stderr
 
 
 def test_a_failed_run_says_where_its_log_is_and_what_it_said_is_in_it(folder, call):

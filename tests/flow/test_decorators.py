@@ -472,3 +472,16 @@ def test_a_fallback_function_gets_the_arguments_that_it_names() -> None:
     step = stages(mine, {"data"})[0].steps[0]
     assert step.fallback is not None
     assert step.fallback.arguments == {"weight": Constant(3)}
+
+
+def test_a_flow_that_is_called_says_how_it_is_run() -> None:
+    @flow
+    def whole(data: Any) -> Any:
+        return process_chunk.map(data)
+
+    with pytest.raises(BindError, match=r"run it with td\.run_flow\(flow, data=\.\.\.\)"):
+        whole([1])
+    with pytest.raises(BindError, match=r"item 1 of the list: Flow.* is not callable"):
+        whole.bind([whole])
+    with pytest.raises(FlowError, match="@flow is for functions, not for Flow"):
+        flow(whole)

@@ -379,7 +379,7 @@ def test_lines_that_are_logged_do_not_tear_the_bars(monkeypatch):
     text = stream.getvalue()
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n")
     lines = [line.strip() for line in plain.splitlines()]
-    assert [f"WARNING: line {number}" in lines for number in range(1, 15)] == [True] * 14
+    assert [f"Note: line {number}" in lines for number in range(1, 15)] == [True] * 14
 
 
 def test_standard_output_is_left_alone(capsys):

@@ -1,14 +1,18 @@
 """Private directories: gone with what they were made for; those of dead processes with the next."""
 
 import gc
+import gzip
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+import taskinity_data as td
+from taskinity_data.errors import WriteError
 from taskinity_data.sources.temporary import OwnDirectory
 
 
@@ -36,6 +40,8 @@ def test_what_a_killed_process_left_goes_with_the_next_and_nothing_else(place, k
     script = f"""
 import os, tempfile
 tempfile.tempdir = {str(place)!r}
+import taskinity_data as td
+from taskinity_data.errors import WriteError
 from taskinity_data.sources.temporary import OwnDirectory
 kept = OwnDirectory({kind!r})
 open(os.path.join(kept.path, "data"), "w").close()
@@ -49,3 +55,11 @@ os.kill(os.getpid(), 9)
         other.mkdir()
     mine = OwnDirectory("memory")
     assert sorted(place.iterdir()) == sorted([*others, Path(mine.path)])
+
+
+def test_a_missing_place_is_named_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a\n1\n"))
+    for source in (pd.DataFrame({"a": [1]}), str(tmp_path / "a.csv.gz")):
+        with pytest.raises(WriteError, match=f"{tmp_path}/none/.*; name another place by .*TMPDIR"):
+            td.open_dataset(source)

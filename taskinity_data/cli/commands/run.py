@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -153,6 +154,10 @@ def execute(
     answer.update(_describe(done))
     _report(done, report, answer)
     is_failed = str(done.status) == "FAILED"
+    if not done.next_steps:
+        is_kept = done.directory is not None
+        command = f"taskinity-data report {done.run_id}" if is_kept else "add --report FILE.html"
+        done = replace(done, next_steps=(f"write the full report: {command}",))
     peaks = done.outcomes["peak_nbytes"].dropna()
     answer.peak_nbytes = int(peaks.max()) if len(peaks) else None
     answer.text = summarise(done, is_explained=is_failed, is_coloured=colours_stdout())

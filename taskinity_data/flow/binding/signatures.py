@@ -204,16 +204,20 @@ def name_of(function: Any) -> str | None:
     if is_reducer(function):
         return None
     name = getattr(function, "__name__", None)
-    if name is None and callable(function):
+    if name is None and _can_be_called(function):
         name = type(function).__name__
     return None if name == "<lambda>" else name
+
+
+def _can_be_called(function: Any) -> bool:
+    return callable(function) and not getattr(function, "is_flow", False)  # which only raises
 
 
 def refuse_function(function: Any) -> str | None:
     """Return why `function` can't be a task, as text; None if it can."""
     if is_reducer(function):
         return None
-    if not callable(function):
+    if not _can_be_called(function):
         return f"{_shorten(function)} is not callable"
     plain = function
     while isinstance(plain, functools.partial):

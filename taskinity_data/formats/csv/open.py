@@ -230,7 +230,8 @@ def find_types(
         check_dates(dates, named_types, shown)
     inferred = [label for label in needed if label not in named_types and label not in dates]
     types = infer_columns(opened, inferred, options, scan=scan, row_cache=row_cache)
-    if options.nrows == 0 and has_rows(*opened[0], options):
+    leaves_all = options.nrows == 0 and has_rows(*opened[0], options)
+    if leaves_all:
         # Of no rows of a file that has some pandas makes integers.
         none = {label: given_column(label, "int64") for label in types}
         types = none if backend is None else no_rows(types, backend)
@@ -238,7 +239,7 @@ def find_types(
         from taskinity_data.formats.csv.column_types.date_sample import infer_dates
 
         read = [label for label in needed if label in dates]
-        types |= infer_dates(opened, read, options, scan=scan)
+        types |= infer_dates(opened, read, options, scan=scan, has_rows=leaves_all)
     return {**types, **named_types}
 
 

@@ -51,6 +51,12 @@ def test_nrows_reads_the_first_rows_whatever_the_cuts(tmp_path, nrows):
     check(tmp_path, TEXT, nrows=nrows)
 
 
+@pytest.mark.parametrize("text", ["d,x\n2020-01-01,1\n", "d,x\n"])
+@pytest.mark.parametrize("more", [{}, {"date_format": "%Y-%m-%d"}, {"dtype_backend": "pyarrow"}])
+def test_dates_of_no_rows_are_of_the_dtype_that_pandas_has(tmp_path, text, more):
+    check(tmp_path, text, nrows=0, parse_dates=["d"], **more)
+
+
 def test_rows_behind_nrows_are_neither_looked_at_nor_planned(tmp_path):
     path = tmp_path / "data.csv"
     path.write_text('a,b\n1,2\n3,4\nx,y,z\n"never closed')

@@ -38,6 +38,7 @@ def infer_dates(
     options: CsvOptions,
     *,
     scan: bool,
+    has_rows: bool,
 ) -> dict[Hashable, Column]:
     """Return the columns `labels`, of dates or, as pandas leaves them where one is none, of texts.
 
@@ -45,6 +46,8 @@ def infer_dates(
     ----------
     scan : bool
         Read all; else only what is sampled for other columns.
+    has_rows : bool
+        Whether there are rows, although none is read.
 
     Raises
     ------
@@ -61,7 +64,10 @@ def infer_dates(
     formats = options.date_format
     observations = {
         label: DateObservation(
-            label, formats.get(label) if isinstance(formats, dict) else formats, options.dayfirst
+            label,
+            formats.get(label) if isinstance(formats, dict) else formats,
+            options.dayfirst,
+            has_rows,
         )
         for label in labels
     }
@@ -78,7 +84,7 @@ class DateObservation:
     label: Hashable
     format: str | None
     dayfirst: bool
-    has_rows: bool = False
+    has_rows: bool
     is_text: bool = False
     dtype: Any = None
     is_far: bool = False
