@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from taskinity_data.flow.binding.bind import raise_problems
-from taskinity_data.flow.binding.match_arguments import Constant, Input, Source, Upstream
+from taskinity_data.flow.binding.match_arguments import Constant, Fill, Input, Source, Upstream
 from taskinity_data.flow.binding.signatures import is_reducer
-from taskinity_data.flow.binding.wiring import Fill, Wiring, wire
+from taskinity_data.flow.binding.wiring import Wiring
 from taskinity_data.flow.model import find_last
 from taskinity_data.policy import Policy
 
@@ -174,7 +174,7 @@ def required_inputs(flow: FlowGraph) -> tuple[str, ...]:
 def _wire_bound(flow: FlowGraph, inputs: Collection[str] | None) -> Wiring:
     """Return what fills all parameters, or raise `BindError` with all that does not fit."""
     unbound = [task.name for task in flow.tasks if task.function is None]
-    wiring = wire(flow, inputs)
+    wiring = Wiring(flow, inputs)
     problems = [f"task {name} has no function: bind the flow first" for name in unbound]
     raise_problems(flow, problems + wiring.problems)
     return wiring

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import PlanError, SchemaError
-from taskinity_data.flow.binding.wiring import wire
+from taskinity_data.flow.binding.wiring import Wiring
 from taskinity_data.flow.stages import FanOutStage, Input, stages
 from taskinity_data.run.describe_run import clean_place
 from taskinity_data.settings import load_settings
@@ -103,7 +103,7 @@ def share_options(
     stored = shared.get("storage_options")
     if stored is None:
         return written, flow_inputs, None
-    fills = wire(flow, {*flow_inputs, "storage_options"}).fills.values()
+    fills = Wiring(flow, {*flow_inputs, "storage_options"}).fills.values()
     if any(Input("storage_options") in fill.sources() for fill in fills):
         flow_inputs.setdefault("storage_options", dict(stored))
     elif written.storage_options is None and not any(

@@ -15,7 +15,7 @@ from taskinity_data.flow.binding.signatures import (
     refuse_function,
     without_mark,
 )
-from taskinity_data.flow.binding.wiring import wire
+from taskinity_data.flow.binding.wiring import Wiring
 from taskinity_data.flow.keywords import merge_policies
 from taskinity_data.flow.model import find_nodes
 from taskinity_data.flow.naming import to_snake
@@ -77,7 +77,7 @@ def bind(flow: GraphT, tasks: Any) -> GraphT:
     result = replace(
         flow, tasks=tuple(_bind_task(task, bound.get(task.name), problems) for task in flow.tasks)
     )
-    problems += wire(result, inputs=None).problems
+    problems += Wiring(result, inputs=None).problems
     raise_problems(flow, problems)
     return result
 

@@ -14,7 +14,7 @@ Pure: it looks at names, never at values. The rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from taskinity_data.flow.naming import to_snake
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Constant",
-    "Filling",
+    "Fill",
     "FlowInputs",
     "Input",
     "Source",
@@ -79,20 +79,27 @@ class FlowInputs:
         return f"the inputs are {', '.join(sorted(self.names))}.{close or f' Pass it as {way}.'}"
 
 
-class Filling:
-    """What fills the parameters, as far as it went, and what does not fit.
+@dataclass
+class Fill:
+    """What fills one function's parameters, and the task that runs instead where it fails.
 
-    `over` fills the chunk's parameter, `arguments` the others; `required` are inputs that must be
-    given, where none are known yet.
+    `over` fills the chunk's parameter: what is fanned out (or reduced), None for a function that
+    runs once. `arguments` fill the others, those in `positional` by position. `required` are inputs
+    that must be given, where none are known yet; `problems` what does not fit.
     """
 
-    def __init__(
-        self, over: Source | None = None, arguments: dict[str, Source] | None = None
-    ) -> None:
-        self.over = over
-        self.arguments = arguments or {}
-        self.required: list[str] = []
-        self.problems: list[str] = []
+    over: Source | None = None
+    arguments: dict[str, Source] = field(default_factory=dict)
+    positional: tuple[str, ...] = ()
+    kind: str = "pandas"
+    fallback: tuple[Any, Fill] | None = None
+    required: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def sources(self) -> list[Source]:
+        """Return all that it takes, its fallback's too."""
+        values = [*self.arguments.values(), *([] if self.over is None else [self.over])]
+        return values if self.fallback is None else values + self.fallback[1].sources()
 
 
 def fill_parameters(
@@ -102,7 +109,7 @@ def fill_parameters(
     chunk: Parameter | None = None,
     *,
     takes_all: bool = True,
-) -> Filling:
+) -> Fill:
     """Return the sources of `chunk` and of `parameters`, the other parameters.
 
     Parameters
@@ -116,44 +123,40 @@ def fill_parameters(
     takes_all : bool
         Whether a result that nothing takes is a mistake; a fallback may do without.
     """
-    result = Filling()
+    fill = Fill()
     for parameter in parameters:
-        source = _match(parameter, upstreams, inputs_, result)
+        source = _match(parameter, upstreams, inputs_, fill)
         if source is not None:
-            result.arguments[parameter.name] = source
-    left = _find_left(upstreams, result)
+            fill.arguments[parameter.name] = source
+    left = _find_left(upstreams, fill)
     if chunk is not None:
         named = _match_upstream(chunk, upstreams)
         if named is None and len(left) == 1:
             named = left[0]
         if named is not None:
-            result.over = Upstream(named)
+            fill.over = Upstream(named)
         elif upstreams:
-            result.problems.append(_explain_no_chunk(chunk, left))
+            fill.problems.append(_explain_no_chunk(chunk, left))
         else:
-            _fill_chunk_from_input(chunk, inputs_, result)
-        left = [] if result.over is None else _find_left(upstreams, result)
+            _fill_chunk_from_input(chunk, inputs_, fill)
+        left = [] if fill.over is None else _find_left(upstreams, fill)
     if left and (parameters or chunk is not None):
-        _pair(parameters, left, inputs_, result, chunk=chunk, takes_all=takes_all)
-    _require(parameters, upstreams, inputs_, result)
-    return result
+        _pair(parameters, left, inputs_, fill, chunk=chunk, takes_all=takes_all)
+    _require(parameters, upstreams, inputs_, fill)
+    return fill
 
 
-def check_positions(
-    parameters: Sequence[Parameter], result: Filling, *, is_chunk_wise: bool
-) -> tuple[str, ...]:
-    """Return the parameters in `result` that must be passed by position; add the problems of
-    others.
-    """
+def check_positions(parameters: Sequence[Parameter], fill: Fill, *, is_chunk_wise: bool) -> None:
+    """Set which arguments of `fill` must be passed by position, and add the problems of others."""
     by_position = [parameter.name for parameter in parameters if parameter.is_positional]
-    passed = [name for name in by_position if name in result.arguments]
+    passed = [name for name in by_position if name in fill.arguments]
     if is_chunk_wise and passed:
-        result.problems.append(f"parameter {passed[0]!r} can't be passed by its name: drop the '/'")
+        fill.problems.append(f"parameter {passed[0]!r} can't be passed by its name: drop the '/'")
     elif passed != by_position[: len(passed)]:
-        result.problems.append(
+        fill.problems.append(
             f"{passed[-1]!r} can't be passed by position while {by_position[0]!r} is not"
         )
-    return tuple(passed)
+    fill.positional = tuple(passed)
 
 
 def _match_upstream(parameter: Parameter, upstreams: Sequence[str]) -> str | None:
@@ -166,22 +169,22 @@ def _match_upstream(parameter: Parameter, upstreams: Sequence[str]) -> str | Non
 
 
 def _match(
-    parameter: Parameter, upstreams: Sequence[str], inputs_: FlowInputs, result: Filling
+    parameter: Parameter, upstreams: Sequence[str], inputs_: FlowInputs, fill: Fill
 ) -> Source | None:
     upstream = _match_upstream(parameter, upstreams)
     if upstream is None:
         return Input(parameter.name) if parameter.name in inputs_ else None
     if parameter.name in inputs_:
-        result.problems.append(
+        fill.problems.append(
             f"two things fill parameter {parameter.name!r}, the input of that name and task "
             f"{upstream}: rename the input"
         )
     return Upstream(upstream)
 
 
-def _find_left(upstreams: Sequence[str], result: Filling) -> list[str]:
+def _find_left(upstreams: Sequence[str], fill: Fill) -> list[str]:
     """Return the upstreams that no parameter uses yet."""
-    used = [result.over, *result.arguments.values()]
+    used = [fill.over, *fill.arguments.values()]
     return [name for name in upstreams if Upstream(name) not in used]
 
 
@@ -194,18 +197,18 @@ def _explain_no_chunk(chunk: Parameter, left: list[str]) -> str:
     )
 
 
-def _fill_chunk_from_input(chunk: Parameter, inputs_: FlowInputs, result: Filling) -> None:
+def _fill_chunk_from_input(chunk: Parameter, inputs_: FlowInputs, fill: Fill) -> None:
     if inputs_.names is None:
-        result.required.append(chunk.name)
-        result.over = Input(chunk.name)
+        fill.required.append(chunk.name)
+        fill.over = Input(chunk.name)
         return
     loose = [name for name in inputs_.names if name not in inputs_.needed]
     if chunk.name in inputs_:
-        result.over = Input(chunk.name)
+        fill.over = Input(chunk.name)
     elif len(loose) == 1:
-        result.over = Input(loose[0])
+        fill.over = Input(loose[0])
     else:
-        result.problems.append(
+        fill.problems.append(
             f"nothing fills its chunk {chunk.name!r}; {inputs_.tell(chunk.name)}"
             f"{suggest(chunk.name, inputs_.names)}"
         )
@@ -215,55 +218,55 @@ def _pair(
     parameters: Sequence[Parameter],
     left: list[str],
     inputs_: FlowInputs,
-    result: Filling,
+    fill: Fill,
     *,
     chunk: Parameter | None,
     takes_all: bool,
 ) -> None:
     """Assign the remaining upstream to the remaining parameter (rules 3 and 4)."""
-    free = [parameter for parameter in parameters if parameter.name not in result.arguments]
+    free = [parameter for parameter in parameters if parameter.name not in fill.arguments]
     needy = [parameter for parameter in free if not parameter.is_optional]
     if len(left) == 1:
         # While the inputs are not known, the first parameter is the best guess.
         if len(needy) == 1 or (needy and inputs_.names is None):
-            result.arguments[needy[0].name] = Upstream(left[0])
+            fill.arguments[needy[0].name] = Upstream(left[0])
             return
         by_position = [parameter for parameter in parameters if not parameter.is_keyword] or list(
             parameters
         )
         if not needy and len(by_position) == 1 and by_position[0] in free:
-            result.arguments[by_position[0].name] = Upstream(left[0])
+            fill.arguments[by_position[0].name] = Upstream(left[0])
             return
     if not takes_all:
         return
     for name in left:
         only = parameters[0].name if len(parameters) == len(left) == 1 else ""
-        if chunk is None and isinstance(result.arguments.get(only), Input):
-            result.problems.append(
+        if chunk is None and isinstance(fill.arguments.get(only), Input):
+            fill.problems.append(
                 f"two things fill parameter {only!r}, the input of that name and the only upstream "
                 f"{name}: rename one, or add a parameter {to_snake(name)!r}"
             )
         else:
             hint = suggest(to_snake(name), [parameter.name for parameter in free])
-            result.problems.append(
+            fill.problems.append(
                 f"no parameter takes the result of {name}: add one called {to_snake(name)!r}.{hint}"
             )
 
 
 def _require(
-    parameters: Sequence[Parameter], upstreams: Sequence[str], inputs_: FlowInputs, result: Filling
+    parameters: Sequence[Parameter], upstreams: Sequence[str], inputs_: FlowInputs, fill: Fill
 ) -> None:
     """Report the parameters without a value."""
     for parameter in parameters:
-        if parameter.name in result.arguments or parameter.is_optional:
+        if parameter.name in fill.arguments or parameter.is_optional:
             continue
         if inputs_.names is None:
-            result.required.append(parameter.name)
-            result.arguments[parameter.name] = Input(parameter.name)
+            fill.required.append(parameter.name)
+            fill.arguments[parameter.name] = Input(parameter.name)
             continue
         names = [to_snake(name) for name in upstreams]
         after = f"its upstreams are {', '.join(names)}; " if names else ""
-        result.problems.append(
+        fill.problems.append(
             f"no value for parameter {parameter.name!r}; {after}"
             f"{inputs_.tell(parameter.name, names)}"
         )

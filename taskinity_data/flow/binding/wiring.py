@@ -6,15 +6,14 @@ function is `match_arguments`'s business.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import BindError
 from taskinity_data.flow.binding.match_arguments import (
     Constant,
-    Filling,
+    Fill,
     FlowInputs,
     Input,
-    Source,
     Upstream,
     check_positions,
     fill_parameters,
@@ -27,85 +26,61 @@ from taskinity_data.flow.binding.signatures import (
     refuse_function,
 )
 from taskinity_data.flow.model import FlowNode, find_nodes
-from taskinity_data.policy import ON_ERROR
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
-    from taskinity_data.flow.model import FlowGraph, Task
+    from taskinity_data.flow.model import FlowGraph, FlowInput, Task
 
-__all__ = ["Fill", "Wiring", "wire"]
+__all__ = ["Wiring"]
 
 _REDUCED = (Parameter("data"),)
 """A reducer has no parameters of its own: it takes one thing, whatever that is called."""
 
 
-class Fill(NamedTuple):
-    """What fills one function's parameters, and what runs instead where it fails.
-
-    `over` is what is fanned out (or reduced); None for a function that runs once.
-    """
-
-    over: Source | None
-    arguments: dict[str, Source]
-    positional: tuple[str, ...] = ()
-    kind: str = "pandas"
-    fallback: tuple[Task, Fill] | None = None
-
-    def sources(self) -> list[Source]:
-        """Return all that it takes, its fallback's too."""
-        values = [*self.arguments.values(), *([] if self.over is None else [self.over])]
-        return values if self.fallback is None else values + self.fallback[1].sources()
-
-
 class Wiring:
-    """The fills of all tasks by name, the inputs that they need, and what does not fit."""
-
-    def __init__(self, nodes: tuple[FlowNode, ...]) -> None:
-        self.nodes = nodes
-        self.fills: dict[str, Fill] = {}
-        self.required: dict[str, None] = {}
-        self.problems: list[str] = []
-
-
-def wire(flow: FlowGraph, inputs: Collection[str] | None) -> Wiring:
-    """Return the sources of all functions' parameters in a run of `flow` with `inputs`.
+    """The fills of all tasks by name, the inputs that they need, and what does not fit.
 
     Parameters
     ----------
+    flow : FlowGraph
     inputs : names, or None
         The inputs that are given. None: not known yet; then what no upstream fills is required.
     """
-    return _Wirer(flow, None if inputs is None else frozenset(inputs)).wire()
 
-
-class _Wirer:
-    """Goes through the places of a flow, and notes the fills and the problems of each."""
-
-    def __init__(self, flow: FlowGraph, inputs: frozenset[str] | None) -> None:
-        self.flow = flow
-        self.inputs = inputs
-        self.result = Wiring(find_nodes(flow))
-        self.fan_outs = {node.name for node in self.result.nodes if node.is_fan_out}
-        self.names_of_tasks = {task.name for node in self.result.nodes for task in node.tasks}
-        self.functions = {task.name: task.function for task in flow.tasks if task.function}
+    def __init__(self, flow: FlowGraph, inputs: Collection[str] | None) -> None:
+        self.nodes = find_nodes(flow)
+        self.fills: dict[str, Fill] = {}
+        self.required: dict[str, None] = {}
+        self.problems: list[str] = []
+        self._flow = flow
+        self._inputs = None if inputs is None else frozenset(inputs)
+        self._fan_outs = {node.name for node in self.nodes if node.is_fan_out}
+        self._names_of_tasks = {task.name for node in self.nodes for task in node.tasks}
+        self._functions = {task.name: task.function for task in flow.tasks if task.function}
         for task in flow.tasks:
             if callable(task.policy.on_error):
-                self.functions[_fallback_of(task)] = task.policy.on_error
-        self.parameters = self._read_all()
+                self._functions[_fallback_of(task)] = task.policy.on_error
+        self._parameters = self._read_all()
         needed = [
             parameter.name
-            for each in self.parameters.values()
+            for each in self._parameters.values()
             for parameter in each
             if each is not _REDUCED
         ]
-        self.known_inputs = FlowInputs(inputs, frozenset(needed))
+        self._known_inputs = FlowInputs(self._inputs, frozenset(needed))
+        for node in self.nodes:
+            self._wire_node(node)
+        if flow.inputs is None:
+            self._check_extra()
+        else:
+            self._check_declared(flow.inputs)
 
     def _read_all(self) -> dict[str, tuple[Parameter, ...]]:
         """Return the parameters of all functions, if they can be known."""
         parameters = {}
-        for label, function in self.functions.items():
+        for label, function in self._functions.items():
             refused = refuse_function(function)
             try:
                 if refused is None:
@@ -118,25 +93,17 @@ class _Wirer:
         return parameters
 
     def _note(self, label: str, problems: list[str]) -> None:
-        self.result.problems += [f"task {label}: {problem}" for problem in problems]
+        self.problems += [f"task {label}: {problem}" for problem in problems]
 
-    def wire(self) -> Wiring:
-        for node in self.result.nodes:
-            for task in node.tasks:
-                if task.name in self.parameters:
-                    self._wire_task(node, task)
-            fills = [self.result.fills.get(task.name) for task in node.tasks]
-            overs = [fill.over for fill in fills if fill is not None and fill.over is not None]
-            if any(over != overs[0] for over in overs):
-                names = " and ".join(dict.fromkeys(str(over) for over in overs))
-                self._note(node.tasks[0].name, [f"its siblings must divide one thing, not {names}"])
-        if self.flow.inputs is None:
-            self._check_extra()
-        else:
-            self._check_declared(
-                {declared.name: declared.is_required for declared in self.flow.inputs}
-            )
-        return self.result
+    def _wire_node(self, node: FlowNode) -> None:
+        for task in node.tasks:
+            if task.name in self._parameters:
+                self._wire_task(node, task)
+        fills = [self.fills.get(task.name) for task in node.tasks]
+        overs = [fill.over for fill in fills if fill is not None and fill.over is not None]
+        if any(over != overs[0] for over in overs):
+            names = " and ".join(dict.fromkeys(str(over) for over in overs))
+            self._note(node.tasks[0].name, [f"its siblings must divide one thing, not {names}"])
 
     def _wire_task(self, node: FlowNode, task: Task) -> None:
         refused = _refuse_policy(node, task)
@@ -150,13 +117,13 @@ class _Wirer:
             else self._take_explicit(node, task)
         )
         if fill is not None:
-            fallback = self._find_fallback(node, task)
-            self.result.fills[task.name] = fill._replace(fallback=fallback)
+            fill.fallback = self._find_fallback(node, task)
+            self.fills[task.name] = fill
 
     def _fill(self, node: FlowNode, label: str, explicit: Task | None = None) -> Fill | None:
         """Return the sources, by name, of the function called `label` at `node`."""
-        function = self.functions[label]
-        parameters = list(self.parameters[label])
+        function = self._functions[label]
+        parameters = list(self._parameters[label])
         has_chunk = node.is_fan_out or is_reducer(function)
         if has_chunk and not parameters:
             self._note(label, ["it has no parameter to take its chunk"])
@@ -167,61 +134,60 @@ class _Wirer:
             return None
         chunk = parameters.pop(0) if has_chunk else None
         if explicit is not None and explicit.arguments is not None:
-            result = _take_given(explicit, parameters)
+            fill = _take_given(explicit, parameters)
         else:
-            result = fill_parameters(
+            fill = fill_parameters(
                 parameters,
                 node.upstreams,
-                self.known_inputs,
+                self._known_inputs,
                 chunk,
-                takes_all=label in self.names_of_tasks,
+                takes_all=label in self._names_of_tasks,
             )
-        self.result.required |= dict.fromkeys(result.required)
-        return self._finish(label, parameters, result, chunk)
+        self.required |= dict.fromkeys(fill.required)
+        return self._finish(label, parameters, fill, chunk)
 
     def _finish(
-        self, label: str, parameters: list[Parameter], result: Filling, chunk: Parameter | None
+        self, label: str, parameters: list[Parameter], fill: Fill, chunk: Parameter | None
     ) -> Fill:
-        function = self.functions[label]
-        positional = check_positions(parameters, result, is_chunk_wise=chunk is not None)
-        kind = "pandas"
+        function = self._functions[label]
+        check_positions(parameters, fill, is_chunk_wise=chunk is not None)
         if chunk is not None and chunk.is_keyword:
-            result.problems.append(
+            fill.problems.append(
                 f"its chunk is passed by position, but {chunk.name!r} takes it by name only"
             )
-        is_item = isinstance(result.over, Upstream) and result.over.task in self.fan_outs
+        is_item = isinstance(fill.over, Upstream) and fill.over.task in self._fan_outs
         if chunk is not None and not is_reducer(function) and not is_item:
             try:
-                kind = find_kind(function, chunk)
+                fill.kind = find_kind(function, chunk)
             except BindError as error:
-                result.problems.append(str(error))
-        self._note(label, result.problems)
-        return Fill(result.over, result.arguments, positional, kind)
+                fill.problems.append(str(error))
+        self._note(label, fill.problems)
+        return fill
 
     def _take_explicit(self, node: FlowNode, task: Task) -> Fill:
         """Return the sources that were given in Python, checked against the current function."""
-        parameters = list(self.parameters[task.name])
+        parameters = list(self._parameters[task.name])
         if is_reducer(task.function):
             return self._finish(task.name, [], _take_given(task, []), None)
         chunk = parameters.pop(0) if node.is_fan_out and parameters else None
-        result = _take_given(task, parameters)
+        fill = _take_given(task, parameters)
         names = [parameter.name for parameter in parameters]
-        result.problems = [
+        fill.problems = [
             f"the function has no parameter {name!r}.{suggest(name, names)}"
             for name in task.arguments or {}
             if name not in (*names, task.chunk_parameter)
-        ] + result.problems
-        return self._finish(task.name, parameters, result, chunk)
+        ] + fill.problems
+        return self._finish(task.name, parameters, fill, chunk)
 
     def _find_fallback(self, node: FlowNode, task: Task) -> tuple[Task, Fill] | None:
         on_error = task.policy.on_error
-        if isinstance(on_error, str) and on_error not in ON_ERROR:
-            label, other = on_error, self.flow.task(on_error)
+        if task.fallback is not None:
+            label, other = task.fallback, self._flow.task(task.fallback)
         elif callable(on_error):
             label, other = _fallback_of(task), type(task)(task.name, function=on_error)
         else:
             return None
-        if label not in self.parameters:
+        if label not in self._parameters:
             return None
         if is_reducer(other.function):
             self._note(task.name, ["its fallback is a reducer, which takes no chunk"])
@@ -233,44 +199,45 @@ class _Wirer:
         """Report the inputs that no function takes."""
         used = {
             source.name
-            for fill in self.result.fills.values()
+            for fill in self.fills.values()
             for source in fill.sources()
             if isinstance(source, Input)
         }
         # What another mistake kept from being taken is not extra.
-        used |= {name for name in self.known_inputs.needed if self.result.problems}
-        self.result.problems += [
+        used |= {name for name in self._known_inputs.needed if self.problems}
+        self.problems += [
             f"no function takes the input {name!r}"
             + (
                 ": the parameter of that name is a chunk"
-                if name in self.known_inputs.needed
-                else f".{suggest(name, self.known_inputs.needed)}"
+                if name in self._known_inputs.needed
+                else f".{suggest(name, self._known_inputs.needed)}"
             )
-            for name in sorted((self.inputs or frozenset()) - used)
+            for name in sorted((self._inputs or frozenset()) - used)
         ]
 
-    def _check_declared(self, declared: dict[str, bool]) -> None:
+    def _check_declared(self, declared: Sequence[FlowInput]) -> None:
         """Report missing and extra inputs of a flow that declares its inputs; add the defaults."""
-        needed = [name for name, is_required in declared.items() if is_required]
-        if self.inputs is None:
-            self.result.required |= dict.fromkeys(needed)
+        names = [each.name for each in declared]
+        needed = [each.name for each in declared if each.is_required]
+        if self._inputs is None:
+            self.required |= dict.fromkeys(needed)
             return
-        self.result.problems += [
-            f"the input {name!r} is missing; {self.known_inputs.tell(name)}"
+        self.problems += [
+            f"the input {name!r} is missing; {self._known_inputs.tell(name)}"
             for name in needed
-            if name not in self.inputs
+            if name not in self._inputs
         ]
-        self.result.problems += [
-            f"the flow has no input {name!r}.{suggest(name, declared)}"
-            for name in sorted(self.inputs - set(declared))
+        self.problems += [
+            f"the flow has no input {name!r}.{suggest(name, names)}"
+            for name in sorted(self._inputs.difference(names))
         ]
         defaults = {
-            flow_input.name: Constant(flow_input.default)
-            for flow_input in self.flow.inputs or ()
-            if flow_input.name not in self.inputs and not flow_input.is_required
+            each.name: Constant(each.default)
+            for each in declared
+            if each.name not in self._inputs and not each.is_required
         }
-        for name, fill in self.result.fills.items():
-            self.result.fills[name] = _fill_defaults(fill, defaults)
+        for fill in self.fills.values():
+            _fill_defaults(fill, defaults)
 
 
 def _fallback_of(task: Task) -> str:
@@ -288,28 +255,27 @@ def _refuse_policy(node: FlowNode, task: Task) -> str | None:
     return None
 
 
-def _take_given(task: Task, parameters: list[Parameter]) -> Filling:
+def _take_given(task: Task, parameters: list[Parameter]) -> Fill:
     """Return the sources that `task` was given in Python, for it or for its fallback."""
     arguments = task.arguments or {}
     over = arguments.get(task.chunk_parameter) if task.chunk_parameter else None
     names = [parameter.name for parameter in parameters if parameter.name in arguments]
-    result = Filling(over, {name: arguments[name] for name in names})
-    result.problems = [
+    fill = Fill(over, {name: arguments[name] for name in names})
+    fill.problems = [
         f"no value for parameter {parameter.name!r}"
         for parameter in parameters
         if parameter.name not in arguments and not parameter.is_optional
     ]
-    return result
+    return fill
 
 
-def _fill_defaults(fill: Fill, defaults: dict[str, Constant]) -> Fill:
-    """Return `fill` with the defaults of inputs that are not given."""
+def _fill_defaults(fill: Fill, defaults: dict[str, Constant]) -> None:
+    """Let the defaults of inputs that are not given take their place in `fill`."""
 
     def resolve(source: Any) -> Any:
         return defaults.get(source.name, source) if isinstance(source, Input) else source
 
-    return fill._replace(
-        over=resolve(fill.over),
-        arguments={name: resolve(source) for name, source in fill.arguments.items()},
-        fallback=fill.fallback and (fill.fallback[0], _fill_defaults(fill.fallback[1], defaults)),
-    )
+    fill.over = resolve(fill.over)
+    fill.arguments = {name: resolve(source) for name, source in fill.arguments.items()}
+    if fill.fallback is not None:
+        _fill_defaults(fill.fallback[1], defaults)
