@@ -161,6 +161,7 @@ class MemoryReader(TableReader):
         if as_ == "pandas" and len(pieces) == 1 and 0 < rows <= self._few_rows:
             with suppress(ReadError):  # of which others of these rows may be the cause
                 return self._give_rows(pieces[0], rows)
+        pieces[0].file.check(pieces[0].start)
         return super().read(pieces, as_)
 
     @cached_property
@@ -179,13 +180,14 @@ class MemoryReader(TableReader):
         key = piece.path, piece.file.fingerprint, self.identity(), number
         if _thread.key != key or first < _thread.stop:
             start = piece.start - first
+            piece.file.check(start)
             # So many more that few rows never lie in two frames.
             stop = min(self.access.rows, start + (FEW_SHARE + 1) * self._few_rows)
             around = super().read([replace(piece, start=start, stop=stop)], "pandas").data
             _thread.frame, _thread.nbytes = around.copy(), measure_nbytes(around) or 0
         _thread.key, _thread.stop = key, first + rows
-        frame = _thread.frame.iloc[first : first + rows]
-        frame.index = pd.RangeIndex(rows)
+        frame = _thread.frame[first : first + rows]  # iloc takes 1 µs more, RangeIndex(rows) 2
+        frame.index = pd.RangeIndex.from_range(range(rows))
         # Measuring it takes longer than cutting it. Texts count with the mean of those around them.
         return ReadResult(frame, rows, 0, nbytes=_thread.nbytes * rows // len(_thread.frame))
 

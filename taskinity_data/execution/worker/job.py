@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -61,7 +62,7 @@ class Step:
     timeout_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Job:
     """What is done to each item: it passes through a chain of steps, then through `reducers`.
 
@@ -105,10 +106,15 @@ class Job:
     session_id: str = ""
     has_backups: bool = False
 
-    @property
+    @cached_property
     def traces_series(self) -> bool:
         """Whether a reducer must know which labels of a Series are those of a chunk's rows."""
         return any(getattr(reducer, "reads_series", False) for reducer in self.reducers)
+
+    @cached_property
+    def compares_columns(self) -> bool:
+        """Whether a reducer must know whether results have the same columns."""
+        return any(getattr(reducer, "compares_columns", False) for reducer in self.reducers)
 
     @property
     def runs_kernels(self) -> bool:

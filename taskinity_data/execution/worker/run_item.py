@@ -268,8 +268,7 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
             output = job.writer.write(item.key, item.position, data, item.part)
     finally:
         clock.partial_s = time.perf_counter() - at
-    compares = any(getattr(reducer, "compares_columns", False) for reducer in job.reducers)
-    columns = _columns(data) if compares else None
+    columns = _columns(data) if job.compares_columns else None
     notices = tuple(_notices(job.reducers, partials))
     return _Done((partials, result), rows, filtered, output, bad_lines, columns, notices)
 
@@ -337,17 +336,17 @@ def call_step(step: Step, data: Any) -> Any:
     if not step.takes_piece:
         result = step.function(*step.leading, **step.arguments)
     else:
-        _check(step.validate_input, data, f"the input of {step.task}")
+        _check(step.validate_input, data, "input", step)
         result = step.function(data, *step.leading, **step.arguments)
-    _check(step.validate_output, result, f"the result of {step.task}")
+    _check(step.validate_output, result, "result", step)
     return result
 
 
-def _check(contract: Any, data: Any, subject: str) -> None:
+def _check(contract: Any, data: Any, subject: str, step: Step) -> None:
     if contract is not None:
         from taskinity_data.execution.worker.contracts import check_contract
 
-        check_contract(contract, data, subject)
+        check_contract(contract, data, f"the {subject} of {step.task}")
 
 
 def peak_nbytes() -> int | None:
