@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+from functools import partial
 from pathlib import Path
 
 __all__ = [
@@ -61,10 +62,11 @@ def rename(old: str, new: str) -> None:
     Path(old).rename(new)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write the file `path` as a whole, in one step; if that fails, it is as it was before.
 
-    A file that is there keeps its mode. A symbolic link stays, and its target is replaced.
+    A file that is there keeps its mode; a new one has `mode`, as far as the umask lets it. A
+    symbolic link stays, and its target is replaced.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def replace_file(path: Path, data: bytes) -> None:
     path = path.resolve()
     staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(staged, "xb") as file:
+        with open(staged, "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(data)
             file.flush()
             sync(file.fileno())

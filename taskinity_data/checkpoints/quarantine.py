@@ -8,7 +8,6 @@ must not be read in this process.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 from contextlib import suppress
@@ -24,7 +23,7 @@ from taskinity_data.checkpoints.quarantine_rows import (
     pack_value,
 )
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.disk import sync, sync_directory
+from taskinity_data.disk import replace_file, sync_directory
 from taskinity_data.outcome import Status
 from taskinity_data.version import versions_here
 
@@ -158,7 +157,7 @@ class Quarantine:
         stored: dict[str, Any] = {"rows": rows.count, "why_not": rows.why_not}
         if rows.suffix:
             stored |= {"file": f"{entry}{rows.suffix}", "nbytes": len(rows.data)}
-            self._write(stored["file"], rows.data)
+            replace_file(self._directory / stored["file"], rows.data, mode=0o600)
             self._nbytes += len(rows.data)
         details = {
             "entry": entry,
@@ -177,20 +176,8 @@ class Quarantine:
             **self._here,
         }
         # The rows first: what can be read is whole.
-        self._write(f"{entry}.json", json.dumps(details, indent=1).encode("ascii"))
-
-    def _write(self, name: str, data: Any) -> None:
-        staged = self._directory / f"{name}.new"
-        try:
-            with open(staged, "wb", opener=_private) as file:
-                file.write(data)
-                file.flush()
-                sync(file.fileno())
-            staged.replace(self._directory / name)
-        except OSError:
-            with suppress(OSError):
-                staged.unlink()
-            raise
+        text = json.dumps(details, indent=1).encode("ascii")
+        replace_file(self._directory / f"{entry}.json", text, mode=0o600)
 
     def _remove(self, entry: str) -> None:
         for suffix in (".json", ".arrow", ".raw"):
@@ -205,10 +192,6 @@ class Quarantine:
         if data.nbytes > min(MAX_ENTRY_NBYTES, MAX_NBYTES - self._nbytes):
             return QuarantinedRows(why_not="too large to be copied; they are where the range says")
         return pack_chunk(data, is_safe=is_safe(data, outcome))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 # -- what an entry says ----------------------------------------------------------------------------

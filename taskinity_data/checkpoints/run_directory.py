@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from taskinity_data.disk import sync, sync_directory
+from taskinity_data.disk import replace_file, sync_directory
 from taskinity_data.errors import ResumeError
 from taskinity_data.file_lock import FileLock, Locked, who_holds
 from taskinity_data.wording import suggest
@@ -51,12 +51,8 @@ class RunDirectory:
         OSError
             They can't be written.
         """
-        staged = self.directory / f"{_SUMMARY}.new"
-        with staged.open("w", encoding="ascii") as file:
-            json.dump(details, file)  # in ASCII: half a surrogate pair has no bytes
-            file.flush()
-            sync(file.fileno())
-        staged.replace(self.directory / _SUMMARY)
+        # In ASCII: half a surrogate pair has no bytes.
+        replace_file(self.directory / _SUMMARY, json.dumps(details).encode("ascii"))
 
     def leave(self) -> None:
         """Let others in."""

@@ -35,6 +35,7 @@ from taskinity_data.flow.stages import (
     Upstream,
     list_sources,
     stages,
+    with_defaults,
 )
 from taskinity_data.formats.reader import refuse_quarantine
 from taskinity_data.outcome import Status
@@ -67,12 +68,7 @@ def build_delayed(flow: Flow, inputs: Mapping[str, Any]) -> Any:
     """
     if not flow.is_bound:
         raise BindError(f"flow {flow.name}: bind its tasks first, flow.bind(tasks)")
-    defaults = {
-        parameter.name: parameter.default
-        for parameter in flow.inputs or ()
-        if not parameter.is_required
-    }
-    return _Builder(stages(flow, tuple(inputs)), {**defaults, **inputs}).build(flow.last)
+    return _Builder(stages(flow, tuple(inputs)), with_defaults(flow, inputs)).build(flow.last)
 
 
 def call_now(stage: Call, values: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ No function is called, and no data is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from taskinity_data.flow.binding.bind import raise_problems
 from taskinity_data.flow.binding.match_arguments import Constant, Fill, Input, Source, Upstream
@@ -33,6 +33,7 @@ __all__ = [
     "required_inputs",
     "resources_of",
     "stages",
+    "with_defaults",
 ]
 
 
@@ -164,6 +165,12 @@ def stages(flow: FlowGraph, inputs: Collection[str] = ()) -> tuple[Stage, ...]:
         filled by two things: all of it in one message.
     """
     return tuple(_Stager(flow, _wire_bound(flow, inputs)).build())
+
+
+def with_defaults(flow: FlowGraph, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs given, and the flow's own values for the others."""
+    declared = [each for each in flow.inputs or () if not each.is_required]
+    return {**{each.name: each.default for each in declared}, **inputs}
 
 
 def required_inputs(flow: FlowGraph) -> tuple[str, ...]:

@@ -247,7 +247,11 @@ def open_memory(
             f"source: it is written to {keeper.path} for the workers, and that failed ({error}); "
             "free space there, or name another directory by the environment's TMPDIR"
         ) from error
-    metadata = drop_pandas_index(table.schema.metadata, _find_unparsable_dtypes(frame, table))
+    dtypes = {} if frame is None else dict(zip(table.schema.names, frame.dtypes, strict=True))
+    objects = frozenset(name for name, dtype in dtypes.items() if is_object_dtype(dtype))
+    of_arrow = {name: each for name, each in dtypes.items() if isinstance(each, pd.ArrowDtype)}
+    unparsable = [name for name, dtype in of_arrow.items() if not _is_parsable(dtype)]
+    metadata = drop_pandas_index(table.schema.metadata, unparsable)
     access = MappedAccess(
         stored=table.schema.with_metadata(metadata),
         rows=table.num_rows,
@@ -259,8 +263,8 @@ def open_memory(
     reader = replace(reader, categories=_find_categories(table, reader.stored.names))
     return file, MemoryReader(
         **{field.name: getattr(reader, field.name) for field in fields(reader)},
-        objects=_find_objects(frame, table),
-        arrow_dtyped=_find_arrow_dtypes(frame, table),
+        objects=objects,
+        arrow_dtyped=frozenset(of_arrow),
         labels=_find_labels(frame, table, reader.schema.names),
         keeper=keeper,
     )
@@ -280,31 +284,12 @@ def _refuse_categories(frame: pd.DataFrame | None) -> None:
             )
 
 
-def _find_objects(frame: pd.DataFrame | None, table: pa.Table) -> frozenset[str]:
-    if frame is None:
-        return frozenset()
-    is_object = [is_object_dtype(dtype) for dtype in frame.dtypes]
-    return frozenset(name for name, yes in zip(table.schema.names, is_object, strict=True) if yes)
-
-
-def _find_arrow_dtypes(frame: pd.DataFrame | None, table: pa.Table) -> frozenset[str]:
-    dtypes: Any = [] if frame is None else frame.dtypes
-    pairs = zip(table.schema.names, dtypes, strict=False)
-    return frozenset(name for name, dtype in pairs if isinstance(dtype, pd.ArrowDtype))
-
-
-def _find_unparsable_dtypes(frame: pd.DataFrame | None, table: pa.Table) -> Iterator[str]:
-    """Yield columns whose `pandas.ArrowDtype` pandas can't parse from its name."""
-    dtypes: Any = [] if frame is None else frame.dtypes
-    for name, dtype in zip(table.schema.names, dtypes, strict=False):
-        if not isinstance(dtype, pd.ArrowDtype):
-            continue
-        try:
-            is_known = pandas_dtype(str(dtype)) == dtype
-        except (TypeError, NotImplementedError):
-            is_known = False
-        if not is_known:
-            yield name
+def _is_parsable(dtype: pd.ArrowDtype) -> bool:
+    """Return whether pandas can parse `dtype` from its name."""
+    try:
+        return bool(pandas_dtype(str(dtype)) == dtype)
+    except (TypeError, NotImplementedError):
+        return False
 
 
 def _find_labels(

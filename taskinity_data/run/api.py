@@ -14,7 +14,7 @@ from taskinity_data.execution.schedulers.base import current_client
 from taskinity_data.flow.binding.signatures import mark_of
 from taskinity_data.flow.flow import short_flow
 from taskinity_data.flow.keywords import make_policy
-from taskinity_data.flow.stages import stages
+from taskinity_data.flow.stages import stages, with_defaults
 from taskinity_data.formats.stream import is_stream, listed_paths
 from taskinity_data.redact import hides_secrets
 from taskinity_data.reducers.base import check_reduce, collect
@@ -23,7 +23,6 @@ from taskinity_data.run.arguments import (
     check_flow,
     show_keywords,
     sort_options,
-    with_defaults,
 )
 from taskinity_data.run.describe_run import CallFacts, label_tasks, name_subject
 from taskinity_data.run.options import RunOptions

@@ -28,7 +28,6 @@ __all__ = [
     "show_keywords",
     "sort_options",
     "sort_plans",
-    "with_defaults",
 ]
 
 
@@ -126,16 +125,6 @@ def check_flow(flow: Any) -> Flow:
             f"flow {flow.name}: no function for {', '.join(missing)}; bind them: flow.bind(tasks)"
         )
     return flow
-
-
-def with_defaults(flow: Flow, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs given, and the flow's own values for the others."""
-    defaults = {
-        parameter.name: parameter.default
-        for parameter in flow.inputs or ()
-        if not parameter.is_required
-    }
-    return {**defaults, **inputs}
 
 
 def sort_plans(

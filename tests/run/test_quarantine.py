@@ -229,10 +229,10 @@ def test_no_secret_and_no_environment_stands_in_an_entry(ground, monkeypatch):
 def test_what_can_not_be_written_is_said_once_and_costs_the_run_nothing(
     ground, monkeypatch, number
 ):
-    def refuse(descriptor):
+    def refuse(path, data, mode):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module, "sync", refuse)
+    monkeypatch.setattr(module, "replace_file", refuse)
     run = go(fails_at(7, 33), on_error="skip")
     expected = FRAME.drop(index=[*range(10), *range(30, 40)]).reset_index(drop=True)
     pd.testing.assert_frame_equal(run.value, expected)
@@ -244,19 +244,20 @@ def test_what_can_not_be_written_is_said_once_and_costs_the_run_nothing(
 
 
 def test_an_entry_that_was_not_finished_is_none(ground, monkeypatch):
-    whole = module.sync
-    calls = []
+    whole = module.replace_file
+    paths = []
 
-    def fill_up(descriptor):
-        calls.append(descriptor)
-        if len(calls) == 4:  # the second entry's rows are there, what they are is not
+    def fill_up(path, data, mode):
+        paths.append(path)
+        if len(paths) == 4:  # the second entry's rows are there, what they are is not
             raise OSError(errno.ENOSPC, "No space left on device")
-        whole(descriptor)
+        whole(path, data, mode)
 
-    monkeypatch.setattr(module, "sync", fill_up)
+    monkeypatch.setattr(module, "replace_file", fill_up)
     run = go(fails_at(7, 33), on_error="skip")
     assert [one["position"] for one in entries(run)] == [0]
-    assert not list(run.quarantine.glob("*.new"))
+    assert sorted(run.quarantine.iterdir()) == sorted(paths[:3])
+    assert {path.stat().st_mode & 0o777 for path in paths[:3]} == {0o600}
 
 
 def test_runs_that_are_not_kept_have_none(ground):

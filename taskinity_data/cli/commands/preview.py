@@ -47,8 +47,7 @@ def preview(
     PlanError
         What is fanned out can't be planned.
     """
-    from taskinity_data.flow.stages import FanOutStage, stages
-    from taskinity_data.run.arguments import with_defaults
+    from taskinity_data.flow.stages import FanOutStage, stages, with_defaults
     from taskinity_data.run.options import RunOptions
     from taskinity_data.run.output_options import expect_rules, share_options
 

@@ -26,7 +26,7 @@ from taskinity_data.execution.worker.job import Item
 from taskinity_data.execution.worker.result_limit import NotSendable, estimate_nbytes, refuse
 from taskinity_data.outcome import Status
 from taskinity_data.outcome_block import OutcomeBlock
-from taskinity_data.user_code import is_user_file
+from taskinity_data.user_code import is_user_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -126,12 +126,10 @@ def _modules_by_value() -> Iterator[None]:
 
 
 def _is_own(module: ModuleType) -> bool:
-    """Return whether `module` is the user's own: loaded from outside the installation."""
-    path = getattr(module, "__file__", None)
+    """Return whether `module` is the user's own, imported by its name."""
     name = getattr(module, "__name__", "__main__")
-    if not path or name == "__main__" or name.partition(".")[0] == _PACKAGE:
-        return False
-    return sys.modules.get(name) is module and is_user_file(path)
+    is_imported = name != "__main__" and sys.modules.get(name) is module
+    return is_imported and is_user_module(module)
 
 
 @lru_cache(maxsize=16)
