@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from built_in_reducers import BUILT_IN
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -284,10 +285,7 @@ def test_bytes_that_are_no_value_are_refused_and_run_nothing():
 
 
 REDUCERS = {
-    "collect": td.collect(), "concat": td.concat(), "count": td.count(), "sum": td.sum(),
-    "mean": td.mean(), "min": td.min(), "max": td.max(), "describe": td.describe(),
-    "top_k": td.top_k(3, "x"), "histogram": td.histogram("x", [0.0, 0.5, 1.0]),
-    "approx_distinct": td.approx_distinct("k"), "approx_quantiles": td.approx_quantiles("x", 0.5),
+    **{reducer.name: reducer for reducer in BUILT_IN.values()},
     "own": td.reducer(lambda parts: sum(parts), partial=lambda chunk: float(chunk.x.sum())),
     **{
         f"group_by {how}": td.group_by("k", "when", new=(column, how))

@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from built_in_reducers import BUILT_IN
 
 import taskinity_data as td
 from taskinity_data.testing import check_chunkwise, check_reducer
@@ -18,7 +19,7 @@ def frame():
     n = 40
     return pd.DataFrame(
         {
-            "key": pd.Series(rng.choice(["a", "b", "c", None], n), dtype="str"),
+            "k": pd.Series(rng.choice(["a", "b", "c", None], n), dtype="str"),
             "x": np.where(rng.random(n) < 0.2, np.nan, rng.normal(50, 20, n)),
             "n": rng.integers(-9, 9, n),
             "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 90, n), unit="D"),
@@ -27,21 +28,11 @@ def frame():
 
 
 SOUND = [
-    td.count(),
-    td.concat(),
-    td.sum(),
-    td.mean(),
-    td.min(),
-    td.max(),
-    td.describe(),
-    td.top_k(3, "x"),
-    td.histogram("x", [0, 20, 50, 100]),
-    td.approx_distinct("key"),
-    td.approx_quantiles("x", (0.1, 0.5)),
-    td.group_by("key", a=("x", "mean"), b=("n", "sum"), c=("day", "max"), d=("x", "std")),
-    td.group_by("key", "n", a=("x", "first"), b=("x", "nunique")),
+    *(reducer for reducer in BUILT_IN.values() if reducer.name != "collect"),
+    td.group_by("k", a=("x", "mean"), b=("n", "sum"), c=("day", "max"), d=("x", "std")),
+    td.group_by("k", "n", a=("x", "first"), b=("x", "nunique")),
     td.reducer(lambda parts: pd.concat(parts).groupby(level=0).sum(),
-               partial=lambda chunk: chunk.groupby("key")[["n"]].sum()),
+               partial=lambda chunk: chunk.groupby("k")[["n"]].sum()),
     td.reducer(sum, partial=len),
     td.reducer(max, partial=lambda chunk: chunk.n.max() if len(chunk) else -99),
 ]  # fmt: skip
@@ -107,7 +98,7 @@ BROKEN = {
     "medians": (td.reducer(lambda p: float(np.median(p)), partial=_share), f"{NESTED}|{CUTS}"),
     "dtypes": (td.reducer(lambda p: sum(p) * 1.0, partial=len), "int here, float there"),
     "filled nulls": (td.reducer(sum, partial=lambda c: c.x.fillna(c.x.mean()).sum()), CUTS),
-    "unique of a chunk": (td.reducer(sum, partial=lambda c: c.key.nunique()), CUTS),
+    "unique of a chunk": (td.reducer(sum, partial=lambda c: c.k.nunique()), CUTS),
     "order": (td.reducer(lambda p: pd.concat(p[::-1]), partial=lambda c: c[["n"]]), CUTS),
     "generators": (td.reducer(sum, partial=lambda c: (x for x in c.n)), "some chunks|one chunk"),
     "can't be sent": (td.reducer(sum, partial=Unpicklable()), "can't be pickled"),
@@ -133,7 +124,7 @@ def test_the_chunks_of_the_smallest_cut_are_shown(frame):
 def test_reducers_of_lists_arrays_and_tables(frame):
     check_reducer(td.reducer(sum, partial=sum), [[1, 2], [3]])
     check_reducer(td.reducer(sum, partial=len), [np.arange(5)])
-    check_reducer(td.group_by("key", n=("n", "sum")), [pa.Table.from_pandas(frame)])
+    check_reducer(td.group_by("k", n=("n", "sum")), [pa.Table.from_pandas(frame)])
     check_reducer(td.concat(), [pl.from_pandas(frame)])
     with pytest.raises(ValueError, match="no chunks to check"):
         check_reducer(td.count(), [])
@@ -161,12 +152,12 @@ CHUNKWISE = {
     "the same": lambda chunk: chunk,
     "rows": lambda chunk: chunk[chunk.x > 40],
     "none": lambda chunk: chunk[chunk.x > 1e9],
-    "columns": lambda chunk: chunk.assign(y=chunk.x * 2, z=chunk.key.str.upper()),
+    "columns": lambda chunk: chunk.assign(y=chunk.x * 2, z=chunk.k.str.upper()),
     "dates": lambda chunk: chunk.assign(month=chunk.day.dt.month),
     "series": lambda chunk: chunk.x.abs(),
     "array": lambda chunk: chunk.n.to_numpy() ** 2,
-    "list": lambda chunk: chunk.key.tolist(),
-    "index": lambda chunk: chunk.set_index("key")[["n"]],
+    "list": lambda chunk: chunk.k.tolist(),
+    "index": lambda chunk: chunk.set_index("k")[["n"]],
     "explode": lambda chunk: chunk.loc[chunk.index.repeat(2)],
     "arrow": _arrow,
     "polars": _polars,
@@ -191,17 +182,17 @@ LOOKS_BEYOND = {
     "shift": lambda chunk: chunk.assign(before=chunk.n.shift(fill_value=0)),
     "cumulated": lambda chunk: chunk.n.cumsum(),
     "rank": lambda chunk: chunk.n.rank(),
-    "duplicates": lambda chunk: chunk.drop_duplicates("key"),
+    "duplicates": lambda chunk: chunk.drop_duplicates("k"),
     "share": lambda chunk: chunk.n / chunk.n.abs().sum(),
     "sorted": lambda chunk: chunk.sort_values("n", kind="stable"),
-    "filled forward": lambda chunk: chunk.key.ffill(),
+    "filled forward": lambda chunk: chunk.k.ffill(),
     "filled by the mean": lambda chunk: chunk.x.fillna(chunk.x.mean()),
-    "groups": lambda chunk: chunk.groupby("key").n.sum(),
+    "groups": lambda chunk: chunk.groupby("k").n.sum(),
     "head": lambda chunk: chunk.head(2),
     "position": lambda chunk: chunk.reset_index(names="row"),
     "dtype": lambda chunk: chunk.n.astype(float) if len(chunk) % 2 else chunk.n,
-    "codes": lambda chunk: chunk.key.astype("category").cat.codes,
-    "pivot": lambda chunk: pd.crosstab(chunk.n, chunk.key.fillna("none")),
+    "codes": lambda chunk: chunk.k.astype("category").cat.codes,
+    "pivot": lambda chunk: pd.crosstab(chunk.n, chunk.k.fillna("none")),
     "raises": lambda chunk: chunk.n / (1 if len(chunk) > 3 else [].pop()),
     "polars": _gaps,
 }

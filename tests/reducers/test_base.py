@@ -7,27 +7,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from built_in_reducers import BUILT_IN
 from pandas.testing import assert_frame_equal, assert_series_equal
 
 import taskinity_data as td
-from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.base import Reducer, collect, concat, count, reducer
-
-BUILT_IN = {
-    "collect()": td.collect(),
-    "concat()": td.concat(),
-    "count()": td.count(),
-    "sum()": td.sum(),
-    "mean()": td.mean(),
-    "min()": td.min(),
-    "max()": td.max(),
-    "describe()": td.describe(),
-    "group_by('k', n=('x', 'count'))": td.group_by("k", n=("x", "count")),
-    "top_k(3, 'x')": td.top_k(3, "x"),
-    "histogram('x', [0.0, 1.0, 2.0])": td.histogram("x", [0, 1, 2]),
-    "approx_distinct('x')": td.approx_distinct("x"),
-    "approx_quantiles('x', (0.1, 0.5))": td.approx_quantiles("x", [0.1, 0.5]),
-}
+from taskinity_data.errors import BindError, ReduceError
+from taskinity_data.reducers.base import Reducer, check_reduce, collect, concat, count, reducer
 
 
 def test_every_built_in_is_in_this_list():
@@ -37,6 +22,12 @@ def test_every_built_in_is_in_this_list():
         if getattr(getattr(td, name), "__module__", "").startswith("taskinity_data.reducers.")
     }
     assert names - {"reducer"} == {text.partition("(")[0] for text in BUILT_IN}
+
+
+@pytest.mark.parametrize("built_in", BUILT_IN.values(), ids=repr)
+def test_the_name_of_every_built_in_leads_to_its_call(built_in):
+    with pytest.raises(BindError, match=rf"write reduce=td\.{built_in.name}\("):
+        check_reduce(built_in.name)
 
 
 def assert_same(got, want):
