@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, ove
 
 from taskinity_data.errors import BindError, FlowError, SettingsError
 from taskinity_data.flow.binding.signatures import MARK, Mark, is_reducer, name_of, refuse_function
-from taskinity_data.flow.keywords import make_policy
+from taskinity_data.flow.keywords import KEYWORDS, make_policy
 from taskinity_data.flow.naming import is_name, to_camel
 from taskinity_data.flow.recording import (
     NamedReducer,
@@ -116,25 +116,14 @@ def task(  # the keywords are the published ones
     ``.map(dataset_or_list, **small_inputs)`` fans out over its first argument. Anywhere else a call
     runs the function, at the cost of one more Python call.
     """
+    arguments = locals()
     first_name = function if isinstance(function, str) else None
     if first_name is not None and name is not None:
         raise SettingsError(f"name: given twice, {first_name!r} and {name!r}")
     shown = name or first_name
     if shown is not None and not is_name(shown):
         raise SettingsError(f"name: {shown!r} can't stand in a flow: use letters, digits and _")
-    policy = make_policy(
-        retries=retries,
-        retry_delay=retry_delay,
-        max_delay=max_delay,
-        retry_on=retry_on,
-        give_up_on=give_up_on,
-        timeout=timeout,
-        on_error=on_error,
-        validate_input=validate_input,
-        validate_output=validate_output,
-        resources=resources,
-        pure=pure,
-    )
+    policy = make_policy(**{keyword: arguments[keyword] for keyword in KEYWORDS})
 
     def mark(decorated: Any) -> Any:
         return _mark(decorated, Mark(shown, description, policy))

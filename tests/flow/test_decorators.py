@@ -180,8 +180,10 @@ def test_values_of_all_kinds_reach_the_policy() -> None:
     )  # fmt: skip
     assert mark is not None
     assert mark.policy == Policy(
-        1, 2.0, 300.0, (OSError,), (KeyError,), 0.25, value(0), len, contract, {"GPU": 1}
-    )
+        retries=1, retry_delay_s=2.0, max_delay_s=300.0, retry_on=(OSError,),
+        give_up_on=(KeyError,), timeout_s=0.25, on_error=value(0), validate_input=len,
+        validate_output=contract, resources={"GPU": 1},
+    )  # fmt: skip
 
 
 def test_what_can_not_be_a_task_is_refused_where_it_is_decorated() -> None:
