@@ -283,7 +283,7 @@ def _no_text(format_: str, head: bytes) -> str:
     if format_ == "csv":
         return f"this is {name} text; give encoding={wide!r}"
     return (
-        f"this is {name} text, and JSON is read as UTF-8; convert the file: "
+        f"this is {name} text, and {FORMATS[format_].title} is read as UTF-8; convert the file: "
         f"iconv -f {wide.upper()} -t UTF-8 FILE > NEW"
     )
 
