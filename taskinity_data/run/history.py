@@ -27,7 +27,8 @@ from taskinity_data.flow.stages import Call, FanOutStage, stages
 from taskinity_data.output.complete import kept_directory
 from taskinity_data.output.local.work_place import is_staging
 from taskinity_data.reducers.base import count
-from taskinity_data.run.kept_run import load_run, run_directory, status_of
+from taskinity_data.run.journal import locate_runs
+from taskinity_data.run.kept_run import load_run, status_of
 from taskinity_data.run.options import RunOptions, repeated_options
 from taskinity_data.run.output_options import share_options
 from taskinity_data.user_code import is_user_path
@@ -60,7 +61,7 @@ def list_runs(run_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
         ``chunks`` Int64 (that have ended). The ``flow`` of `process` is its function's name.
     """
     rows = []
-    for directory, _, details in list_kept(run_directory(run_dir)):
+    for directory, _, details in list_kept(locate_runs(run_dir)):
         started_s, ended_s = details.get("started_s"), details.get("ended_s")
         flow = details.get("flow")
         rows.append(
@@ -108,7 +109,7 @@ def clean_runs(
         them. Runs in progress are never removed.
     """
     removed = []
-    for directory, begun_s, details in list_kept(run_directory(run_dir)):
+    for directory, begun_s, details in list_kept(locate_runs(run_dir)):
         status = status_of(directory, details.get("status"))
         age_s = time.time() - begun_s
         is_old = older_than_s is not None and age_s >= older_than_s
@@ -179,7 +180,7 @@ def replay(
     BindError
         A function can't be found.
     """
-    past = read_past(find_run(run_directory(run_dir), run_id))
+    past = read_past(find_run(locate_runs(run_dir), run_id))
     name, ranges = find_item(past, key)
     inputs_given = past.head["inputs"] | inputs
     missing = [name for name in past.head["asked"] if name not in inputs_given]
@@ -227,7 +228,7 @@ def reopen(
         There is no such run; it was called from Python, or its output's URL holds secrets, so that
         only the same call can resume it; an input is missing.
     """
-    past = read_past(find_run(run_directory(run_dir), run_id))
+    past = read_past(find_run(locate_runs(run_dir), run_id))
     head = past.head
     if head["is_process"] or head["is_wired"]:
         raise ResumeError(

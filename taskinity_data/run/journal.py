@@ -26,6 +26,7 @@ from taskinity_data.run.describe_run import (
     digest_code,
     plain_options,
 )
+from taskinity_data.settings import load_settings
 from taskinity_data.version import compare_versions, versions_here
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from taskinity_data.run.options import RunOptions
     from taskinity_data.settings import Settings
 
-__all__ = ["NoticeBoard", "RunJournal", "open_journal", "open_log"]
+__all__ = ["NoticeBoard", "RunJournal", "locate_runs", "open_journal", "open_log"]
 
 _DONE = ("COMPLETED", "PARTIAL")
 
@@ -192,7 +193,7 @@ def open_journal(
     resume = options.resume
     if resume is not None and not isinstance(resume, (bool, str)):
         raise SettingsError(f"resume={resume!r}: give True, or a run's id as text")
-    run_dir = _find_directory(options.run_dir, settings)
+    run_dir = locate_runs(options.run_dir, settings)
     new_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
     output = options.output
     where = None
@@ -251,9 +252,10 @@ def _enter_run(run_dir: Path, run_id: str) -> RunDirectory:
     return enter_run(run_dir, run_id)
 
 
-def _find_directory(run_dir: Any, settings: Settings) -> Path:
+def locate_runs(run_dir: Any, settings: Settings | None = None) -> Path:
+    """Return where runs are kept: `run_dir`, a path of this machine, else as the settings say."""
     if run_dir is None:
-        return settings.run_dir.absolute()
+        return (settings or load_settings()).run_dir.absolute()
     if (
         not isinstance(run_dir, (str, os.PathLike))
         or not os.fspath(run_dir)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,12 +22,14 @@ from taskinity_data.flow.language.parser import parse_flow
 from taskinity_data.formats.reader import Reader
 from taskinity_data.outcome import Outcome, RunStatus
 from taskinity_data.report.next_steps import next_steps
+from taskinity_data.run.journal import locate_runs
 from taskinity_data.run.result import Output, Run
 from taskinity_data.settings import load_settings
 from taskinity_data.sources.file import Piece, SourceFile
 from taskinity_data.sources.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Mapping, Sequence
 
     from taskinity_data.checkpoints.read_journal import Past
@@ -37,14 +38,7 @@ if TYPE_CHECKING:
     _Cuts = dict[tuple[str, int, int], Chunk]
     _Ended = tuple[Item | None, Outcome]
 
-__all__ = ["load_run", "run_directory", "status_of"]
-
-
-def run_directory(run_dir: str | os.PathLike[str] | None) -> Path:
-    """Return where runs are kept: `run_dir`, else as the settings say."""
-    if run_dir is None:
-        return load_settings().run_dir
-    return Path(os.path.expanduser(os.fsdecode(run_dir)))
+__all__ = ["load_run", "status_of"]
 
 
 def status_of(directory: Path, status: Any) -> RunStatus:
@@ -68,7 +62,7 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Run:
     ResumeError
         There is none, or its journal can't be read.
     """
-    directory = find_run(run_directory(run_dir), run_id)
+    directory = find_run(locate_runs(run_dir), run_id)
     past = read_past(directory)
     status = status_of(directory, (past.end or {}).get("status"))
     run = _rebuild(past, status)

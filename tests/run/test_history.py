@@ -10,6 +10,7 @@ import pytest
 
 import taskinity_data as td
 from taskinity_data.checkpoints.journal import Journal
+from taskinity_data.errors import SettingsError
 from taskinity_data.file_lock import FileLock
 from taskinity_data.run.history import clean_runs
 
@@ -129,3 +130,9 @@ def test_each_summary_is_read_once_for_a_listing(runs, monkeypatch):
     read.clear()
     assert td.load_run(place.name, runs).run_id == place.name
     assert read == [place / "run.json"]
+
+
+def test_what_is_no_directory_here_is_refused_by_all_that_look_into_one():
+    for look in (td.list_runs, clean_runs, lambda where: td.load_run("any", where)):
+        with pytest.raises(SettingsError, match="not a path of a directory on this machine"):
+            look("s3://bucket/runs")
