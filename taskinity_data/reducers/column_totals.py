@@ -12,8 +12,8 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_object_dtype
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.aggregates import aggregate_of
-from taskinity_data.reducers.grouping import Grouping, Merging
+from taskinity_data.reducers.groups.aggregates import aggregate_of
+from taskinity_data.reducers.groups.grouping import Grouping, Merging
 from taskinity_data.reducers.inputs import join_empty
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ import pandas as pd
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.cached_property import cached_property
-from taskinity_data.reducers.grouping import count_codes
-from taskinity_data.reducers.sums import sum_floats, sum_integers
+from taskinity_data.reducers.groups.grouping import count_codes
+from taskinity_data.reducers.groups.sums import sum_floats, sum_integers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from taskinity_data.reducers.grouping import Grouping
+    from taskinity_data.reducers.groups.grouping import Grouping
 
 __all__ = ["NOT_A_TIME", "Answer", "Numbers", "Values", "from_numbers"]
 

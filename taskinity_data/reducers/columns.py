@@ -15,7 +15,7 @@ import pandas as pd
 from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError, hides_frames
 from taskinity_data.reducers.column_values import Values
-from taskinity_data.reducers.grouping import Grouping
+from taskinity_data.reducers.groups.grouping import Grouping
 from taskinity_data.reducers.inputs import as_dtype, check_columns, exact_rows, to_arrow, to_frame
 from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.reducers.sketches.hyperloglog import (

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from taskinity_data.reducers.aggregates import aggregate_of
 from taskinity_data.reducers.base import WholeChunks
 from taskinity_data.reducers.column_totals import (
     Columns,
@@ -18,7 +17,8 @@ from taskinity_data.reducers.column_totals import (
     start_columns,
 )
 from taskinity_data.reducers.column_values import Answer
-from taskinity_data.reducers.grouping import Grouping
+from taskinity_data.reducers.groups.aggregates import aggregate_of
+from taskinity_data.reducers.groups.grouping import Grouping
 from taskinity_data.reducers.inputs import to_columns
 from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.reducers.sketches.quantiles import (

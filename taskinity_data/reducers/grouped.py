@@ -9,10 +9,10 @@ import pandas as pd
 
 from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError, hides_frames
-from taskinity_data.reducers.aggregates import HOWS, aggregate_of, answer_dtype
 from taskinity_data.reducers.column_values import Answer
-from taskinity_data.reducers.group_states import measure_groups, merge_groups, start_groups
-from taskinity_data.reducers.grouping import order_groups
+from taskinity_data.reducers.groups.aggregates import HOWS, aggregate_of, answer_dtype
+from taskinity_data.reducers.groups.group_states import measure_groups, merge_groups, start_groups
+from taskinity_data.reducers.groups.grouping import order_groups
 from taskinity_data.reducers.inputs import (
     as_dtype,
     check_columns,

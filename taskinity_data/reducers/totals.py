@@ -1,7 +1,7 @@
 """Reduce all rows to totals: sum, mean, min, max of every column of numbers.
 
 They are group-bys with a single group, or, for Series with labels, a group a label. Their states
-are in `aggregates`.
+are in `groups.aggregates`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import pandas as pd
 
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.aggregates import aggregate_of, answer_dtype
 from taskinity_data.reducers.base import WholeChunks
 from taskinity_data.reducers.column_totals import (
     Columns,
@@ -25,8 +24,9 @@ from taskinity_data.reducers.column_totals import (
     start_columns,
 )
 from taskinity_data.reducers.column_values import Answer, Values
-from taskinity_data.reducers.group_states import merge_groups, start_groups
-from taskinity_data.reducers.grouping import Grouping, Merging, order_groups
+from taskinity_data.reducers.groups.aggregates import aggregate_of, answer_dtype
+from taskinity_data.reducers.groups.group_states import merge_groups, start_groups
+from taskinity_data.reducers.groups.grouping import Grouping, Merging, order_groups
 from taskinity_data.reducers.inputs import (
     ChunkColumns,
     check_columns,

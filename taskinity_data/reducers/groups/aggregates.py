@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.column_values import NOT_A_TIME, Answer, Values, from_numbers
-from taskinity_data.reducers.grouping import Grouping, Merging
-from taskinity_data.reducers.sums import (
+from taskinity_data.reducers.groups.grouping import Grouping, Merging
+from taskinity_data.reducers.groups.sums import (
     Moments,
     add_floats,
     add_integers,
@@ -126,7 +126,7 @@ class Summing:
                 return "nothing", None, None
             codes, n_groups = values.grouping.codes[is_valid], values.grouping.n_groups
             values = Values(values.series[is_valid], Grouping(codes, n_groups))
-        from taskinity_data.reducers.min_max_first_last import aggregate_with_pandas
+        from taskinity_data.reducers.groups.min_max_first_last import aggregate_with_pandas
 
         return ("objects", *aggregate_with_pandas(values, "sum"))
 
@@ -141,7 +141,10 @@ class Summing:
         if not kinds <= {"integers", "floats"}:
             _check_one_kind("sum", kinds)
         if "objects" in kinds:
-            from taskinity_data.reducers.min_max_first_last import aggregate_with_pandas, rejoin
+            from taskinity_data.reducers.groups.min_max_first_last import (
+                aggregate_with_pandas,
+                rejoin,
+            )
 
             picked = [states[i][1:] for i in filled]
             joined = rejoin(picked, [codes[i] for i in filled], merging.n_groups)
@@ -160,7 +163,7 @@ class Summing:
         if kind == "nothing":
             return _sum_of_nothing(answer)
         if kind == "objects":
-            from taskinity_data.reducers.min_max_first_last import finish_picked
+            from taskinity_data.reducers.groups.min_max_first_last import finish_picked
 
             sums = finish_picked((high, low), answer)
             is_missing = np.ones(answer.n_groups, dtype=np.bool_)
@@ -345,7 +348,7 @@ def aggregate_of(how: str) -> How:
     """Return the aggregate `how`, of `HOWS`."""
     if how in _DENSE:
         return _DENSE[how]
-    from taskinity_data.reducers.min_max_first_last import PICKED
+    from taskinity_data.reducers.groups.min_max_first_last import PICKED
 
     aggregate: How = PICKED[how]
     return aggregate

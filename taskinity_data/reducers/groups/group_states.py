@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.aggregates import aggregate_of
-from taskinity_data.reducers.grouping import Merging, group_rows, regroup
+from taskinity_data.reducers.groups.aggregates import aggregate_of
+from taskinity_data.reducers.groups.grouping import Merging, group_rows, regroup
 from taskinity_data.reducers.inputs import check_exact, join_empty, make_empty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.reducers.grouping import Codes
+    from taskinity_data.reducers.groups.grouping import Codes
     from taskinity_data.reducers.inputs import ChunkColumns
 
 __all__ = ["measure_groups", "merge_groups", "start_groups"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.sums import (
+from taskinity_data.reducers.groups.sums import (
     Moments,
     add_floats,
     add_integers,

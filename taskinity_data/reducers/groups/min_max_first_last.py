@@ -16,7 +16,7 @@ import pandas as pd
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.column_values import Answer, Values, from_numbers
-from taskinity_data.reducers.grouping import Grouping
+from taskinity_data.reducers.groups.grouping import Grouping
 from taskinity_data.reducers.inputs import as_dtype
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from taskinity_data.reducers.grouping import Merging
+    from taskinity_data.reducers.groups.grouping import Merging
 
 __all__ = [
     "PICKED",
