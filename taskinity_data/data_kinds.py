@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["describe_kind", "is_dask", "is_in_memory", "kind_of", "measure_nbytes"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "add_counts",
+    "describe_kind",
+    "is_dask",
+    "is_in_memory",
+    "kind_of",
+    "measure_nbytes",
+]
 
 _TABLES = {
     "pandas": ("DataFrame", "Series"),
@@ -45,6 +55,16 @@ def is_in_memory(source: Any) -> bool:
 def is_dask(source: Any) -> bool:
     """Return whether it is a Dask DataFrame, without loading Dask."""
     return hasattr(source, "npartitions") and hasattr(source, "partitions")
+
+
+def add_counts(counts: Iterable[int | None]) -> int | None:
+    """Return the sum of `counts`, of rows for example, None where one of them is unknown."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def measure_nbytes(data: Any) -> int | None:

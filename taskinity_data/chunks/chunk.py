@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, overload
 
 from taskinity_data.chunks.plan_limits import refuse_failures
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import PlanError, ReadError, SourceChanged
 from taskinity_data.formats.reader import KINDS, Reader, ReadResult
 from taskinity_data.sources.changed import (
@@ -91,8 +92,7 @@ class Chunk:
     @property
     def rows(self) -> int | None:
         """The number of rows, None if it is only known after reading."""
-        counts = [piece.rows for piece in self.pieces]
-        return None if None in counts else sum(count for count in counts if count is not None)
+        return add_counts(piece.rows for piece in self.pieces)
 
     @cached_property
     def key(self) -> str:

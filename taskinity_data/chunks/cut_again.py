@@ -11,6 +11,7 @@ from taskinity_data.chunks.chunk import Chunk, mark_chunk
 from taskinity_data.chunks.cut import cut
 from taskinity_data.chunks.dataset import FILES_AHEAD, GRAINS_AHEAD
 from taskinity_data.chunks.plan_limits import iter_pieces
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.sources.changed import mark_cut
 from taskinity_data.sources.file import Piece
 from taskinity_data.sources.read import open_unbuffered, read_ahead
@@ -185,10 +186,9 @@ class _Remainder:
         if reader.unit == "rows":
             return replace(whole, rows=piece.stop - self.start)
         after = [record for record in reader.recut(piece, 1) if record.start >= self.start]
-        counts = [record.rows for record in after]
-        if not after or after[0].start != self.start or None in counts:
+        if not after or after[0].start != self.start:
             return whole
-        return replace(whole, rows=sum(count for count in counts if count is not None))
+        return replace(whole, rows=add_counts(record.rows for record in after))
 
 
 class _NumberedGrains:

@@ -21,6 +21,7 @@ from taskinity_data.chunks.plan_limits import (
     refuse_failures,
 )
 from taskinity_data.chunks.sizing import MAX_SHARERS, MIN_NBYTES, Learner, Size, first_size
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.reader import check_columns
 from taskinity_data.formats.sampling import (
@@ -141,10 +142,8 @@ class Dataset:
     @property
     def extent(self) -> Extent:
         """Planned bytes and rows of all files (including rows that a filter will drop)."""
-        rows = [extent.rows for extent in self.extents]
-        counts = [count for count in rows if count is not None]
-        total = sum(counts) if len(counts) == len(rows) else None
-        return Extent(sum(extent.nbytes for extent in self.extents), total)
+        rows = add_counts(extent.rows for extent in self.extents)
+        return Extent(sum(extent.nbytes for extent in self.extents), rows)
 
     @cached_property
     def expansion(self) -> float:

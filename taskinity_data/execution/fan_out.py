@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.chunks.chunk import Chunk, CutColumns
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import TARGET_S, Learner, Size
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import LedgerError
 from taskinity_data.execution.fan_out_results import CATEGORIES, Ledger, Results
 from taskinity_data.execution.item_costs import ItemCosts, weigh
 from taskinity_data.execution.split_chunks import SplitChunks
-from taskinity_data.execution.worker.job import add_counts
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.outcome import Outcome, Status
 from taskinity_data.reducers.tree import ABSENT, OrderedTree

@@ -41,7 +41,7 @@ __all__ = [
     "Work",
     "call_job",
     "chunk_job",
-    "consumers",
+    "is_taken",
     "make_works",
     "only_kernels",
     "policies",
@@ -131,15 +131,13 @@ def reducers_of(name: str, all_stages: Sequence[Stage]) -> list[Reduce]:
     return [stage for stage in all_stages if isinstance(stage, Reduce) and stage.over == name]
 
 
-def consumers(name: str, all_stages: Sequence[Stage]) -> list[Stage]:
-    """Return the stages that take the results of `name` themselves, not their partials."""
+def is_taken(name: str, all_stages: Sequence[Stage]) -> bool:
+    """Return whether a stage takes the results of `name` themselves, not their partials."""
     result = Upstream(name)
-    return [
-        stage
+    return any(
+        result in list_sources(stage) or (isinstance(stage, FanOutStage) and stage.over == result)
         for stage in all_stages
-        if result in list_sources(stage)
-        or (isinstance(stage, FanOutStage) and stage.over == result)
-    ]
+    )
 
 
 def policies(all_stages: Sequence[Stage]) -> dict[str, Policy]:
@@ -249,9 +247,8 @@ def _fan_out_work(
     check: Callable[[opened.RunningFanOut], None] | None,
 ) -> Work:
     reducers = [reduction.task.function for reduction in reducers_of(stage.name, steps)]
-    takers = consumers(stage.name, steps)
     # What is written need not come here as well, unless a task asks for it.
-    keeps_result = bool(takers) or not (reducers or output)
+    keeps_result = is_taken(stage.name, steps) or not (reducers or output)
 
     def open_(values: Mapping[str, Any], strategy: Any) -> Any:
         job = chunk_job(stage, values, inputs, reducers, keeps_result)

@@ -12,10 +12,10 @@ from taskinity_data.chunks.open_dataset import Dataset, open_source
 from taskinity_data.chunks.plan import ChunkPlan, ChunkSize, check_tiling
 from taskinity_data.chunks.size import small_size
 from taskinity_data.chunks.sizing import Learner, Size
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import PlanError
 from taskinity_data.execution.fan_out import RunningFanOut
 from taskinity_data.execution.worker.job import (
-    add_counts,
     chunk_items,
     count_all,
     divide_list,
@@ -376,14 +376,13 @@ def _open_chunks(
     *,
     splits: bool = True,
 ) -> RunningFanOut:
-    rows = [chunk.rows for chunk in chunks]
     nbytes = sum(chunk.nbytes for chunk in chunks)
     return RunningFanOut(
         job,
         chunk_items(chunks),
         extents=extents,
         total_nbytes=nbytes,
-        total_rows=None if None in rows else sum(row for row in rows if row is not None),
+        total_rows=add_counts(chunk.rows for chunk in chunks),
         total_items=len(chunks),
         learner=Learner(Size(max(1, nbytes // max(1, len(chunks))), reason)),
         splits=splits,

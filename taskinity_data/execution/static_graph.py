@@ -17,7 +17,7 @@ from taskinity_data.errors import BindError, FlowFailed, PlanError
 from taskinity_data.execution.jobs import (
     call_job,
     chunk_job,
-    consumers,
+    is_taken,
     policies,
     reducers_of,
     resolve,
@@ -160,7 +160,7 @@ class _Builder:
 
     def _fan_out(self, stage: FanOutStage) -> None:
         reducers = [reduction.task.function for reduction in reducers_of(stage.name, self._steps)]
-        keeps = bool(consumers(stage.name, self._steps)) or not reducers
+        keeps = is_taken(stage.name, self._steps) or not reducers
         over = resolve(stage.over, self._values, self._inputs)
         items = list(plan_items(stage, over, reducers))
         for item in items[:1]:

@@ -17,7 +17,7 @@ from taskinity_data.chunks.plan_limits import check_memory, check_workers
 from taskinity_data.chunks.size import fit_middle
 from taskinity_data.chunks.sizing import PROCESS_TARGET_S, TASK_S
 from taskinity_data.errors import PlanError
-from taskinity_data.execution.jobs import chunk_job, consumers, reducers_of
+from taskinity_data.execution.jobs import chunk_job, is_taken, reducers_of
 from taskinity_data.execution.open_fan_out import narrow
 from taskinity_data.execution.worker.surroundings import Surroundings
 from taskinity_data.flow.flow import short_flow
@@ -259,7 +259,7 @@ def make_job(
 ) -> Job:
     """Return the job of a run for each piece of `stage`, one of `steps`; `values` are results."""
     reducers = [step.task.function for step in reducers_of(stage.name, steps)]
-    keeps_result = bool(consumers(stage.name, steps)) or not reducers
+    keeps_result = is_taken(stage.name, steps) or not reducers
     return chunk_job(stage, values, inputs, reducers, keeps_result)
 
 

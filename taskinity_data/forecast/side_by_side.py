@@ -66,9 +66,9 @@ def try_in_parallel(request: TrialRequest, alone: TrialResult, scheduler: Any) -
         scheduler = current_client()
     if scheduler is not None:
         return _try(request, alone, scheduler)
-    if not _may_change(request.job, request.workers):
+    if request.workers == 1 or request.job.runs_kernels or not _is_portable(request.job):
         return _try(request, alone, "threads")
-    trial = _try(request, alone, "threads")
+    trial = _try(request, alone, "threads")  # from which a run may change to processes
     cold_s = cold_seconds(alone, request.first_nbytes)
     left_s = _remaining_seconds(request, trial.tried, cold_s) / request.workers
     if left_s >= CHILDREN_PAY_S and _is_lock_shared(alone, trial.tried, request.workers):
@@ -120,13 +120,6 @@ def _parts_like(
     whole = fitting_nbytes(alone.points, request.max_nbytes)
     sizes = cycle(max(1, whole // part) for part in PARTS)
     return lambda _: (next(sizes), False)
-
-
-def _may_change(job: Job, workers: int) -> bool:
-    """Return whether a run without a scheduler may change from threads to processes."""
-    releases = all(getattr(reducer, "releases_gil", False) for reducer in job.reducers)
-    is_kernels = not any(job.chains) and bool(job.reducers) and releases
-    return workers > 1 and not is_kernels and _is_portable(job)
 
 
 def _is_portable(job: Job) -> bool:

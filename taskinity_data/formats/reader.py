@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import PlanError
 from taskinity_data.sources.row_cache import GRAIN_NBYTES, RowCache
 from taskinity_data.wording import suggest
@@ -200,12 +201,11 @@ class RowReader(Reader):
 
 def join_pieces(pieces: Sequence[Piece]) -> Piece:
     """Return `pieces` of one file, which follow one another, as one."""
-    rows = [piece.rows for piece in pieces if piece.rows is not None]
     return replace(
         pieces[0],
         stop=pieces[-1].stop,
         nbytes=sum(piece.nbytes for piece in pieces),
-        rows=sum(rows) if len(rows) == len(pieces) else None,
+        rows=add_counts(piece.rows for piece in pieces),
     )
 
 

@@ -17,15 +17,7 @@ from taskinity_data.errors import BindError, ReduceError, hides_frames
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = [
-    "Finishes",
-    "Reducer",
-    "check_reduce",
-    "collect",
-    "concat",
-    "count",
-    "reducer",
-]
+__all__ = ["Finishes", "Reducer", "check_reduce", "collect", "concat", "count", "reducer"]
 
 
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -114,18 +106,37 @@ class Reducer(Protocol):
 
 
 class WholeChunks:
-    """Base of reducers that need no column by name."""
+    """Base of reducers of whole chunks, or of the columns that `columns` names."""
 
     is_reducer: ClassVar[bool] = True
     wants: ClassVar[str] = "pandas"
     releases_gil: ClassVar[bool] = True
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
 
     def columns(self) -> tuple[str, ...] | None:
         """Return None: all columns."""
         return None
 
     def check(self, names: Iterable[str]) -> None:
-        """Do nothing, since no column can be missing."""
+        """Raise `PlanError` if a column that it needs is not among `names`."""
+        if columns := self.columns():
+            from taskinity_data.reducers.inputs import check_columns  # it needs pandas
+
+            check_columns(columns, names, f"{self.name}()")
+
+    def __repr__(self) -> str:
+        return f"{self.name}()"
+
+
+class RowReducer(WholeChunks):
+    """Base of reducers of rows, which need no pandas frame."""
+
+    wants: ClassVar[str] = "arrow"
+    reads_series: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, repr=False)
@@ -145,9 +156,6 @@ class Collect(WholeChunks):
     def finish(self, partial: list[Any] | None) -> list[Any]:
         """Return the list, empty if there were no chunks."""
         return [] if partial is None else partial
-
-    def __repr__(self) -> str:
-        return "collect()"
 
 
 def collect() -> Collect:
@@ -215,9 +223,6 @@ class Concat(WholeChunks):
             return pl.concat(partial, how="vertical_relaxed")
         return pd.concat(partial, ignore_index=True)
 
-    def __repr__(self) -> str:
-        return "concat()"
-
 
 def concat() -> Concat:
     """Concatenate the chunks' frames, as ``pandas.concat(frames, ignore_index=True)``.
@@ -237,12 +242,10 @@ def concat() -> Concat:
 
 
 @dataclass(frozen=True, repr=False)
-class Count(WholeChunks):
+class Count(RowReducer):
     """See `count`."""
 
     name: ClassVar[str] = "count"
-    wants: ClassVar[str] = "arrow"
-    reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...] | None:
         """Return ``()``: any column will do."""
@@ -268,9 +271,6 @@ class Count(WholeChunks):
     def finish(self, partial: int | None) -> int:
         """Return the count, 0 if there were no chunks."""
         return 0 if partial is None else partial
-
-    def __repr__(self) -> str:
-        return "count()"
 
 
 def count() -> Count:

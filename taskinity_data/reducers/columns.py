@@ -14,6 +14,7 @@ import pandas as pd
 
 from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError, hides_frames
+from taskinity_data.reducers.base import RowReducer
 from taskinity_data.reducers.column_values import Values
 from taskinity_data.reducers.groups.grouping import Grouping
 from taskinity_data.reducers.inputs import as_dtype, check_columns, exact_rows, to_arrow, to_frame
@@ -40,24 +41,14 @@ if TYPE_CHECKING:
 __all__ = ["approx_distinct", "approx_quantiles", "histogram", "top_k"]
 
 
-class ColumnReducer:
+class ColumnReducer(RowReducer):
     """Base of reducers of one column."""
 
     column: Any
 
-    is_reducer: ClassVar[bool] = True
-    wants: ClassVar[str] = "arrow"
-    releases_gil: ClassVar[bool] = True
-    reads_series: ClassVar[bool] = True
-    name: ClassVar[str]
-
     def columns(self) -> tuple[str, ...] | None:
         """Return the column."""
         return (self.column,)
-
-    def check(self, names: Iterable[str]) -> None:
-        """Raise `PlanError` if the column is not among `names`."""
-        check_columns([self.column], names, f"{self.name}()")
 
     def _read(self, data: Any) -> pd.Series[Any]:
         frame = to_frame(data, [self.column], f"{self.name}()")
@@ -88,21 +79,13 @@ class TopRows(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class TopK:
-    """See `top_k`."""
+class TopK(RowReducer):
+    """See `top_k`. Whole rows are kept."""
 
     k: int
     by: tuple[Any, ...]
 
-    is_reducer: ClassVar[bool] = True
     name: ClassVar[str] = "top_k"
-    wants: ClassVar[str] = "arrow"
-    releases_gil: ClassVar[bool] = True
-    reads_series: ClassVar[bool] = True
-
-    def columns(self) -> tuple[str, ...] | None:
-        """Return None: whole rows are kept."""
-        return None
 
     def check(self, names: Iterable[str]) -> None:
         """Raise `PlanError` if a column of `by` is not among `names`."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from taskinity_data.reducers.base import WholeChunks
+from taskinity_data.reducers.base import RowReducer
 from taskinity_data.reducers.column_totals import (
     Columns,
     merge_columns,
@@ -38,13 +38,10 @@ _QUARTILES = {"~25%": 0.25, "~50%": 0.5, "~75%": 0.75}
 
 
 @dataclass(frozen=True, repr=False)
-class Describe(WholeChunks):
+class Describe(RowReducer):
     """See `describe`."""
 
     name: ClassVar[str] = "describe"
-    wants: ClassVar[str] = "arrow"
-    releases_gil: ClassVar[bool] = True
-    reads_series: ClassVar[bool] = True
 
     def partial(self, data: Any) -> tuple[Columns, dict[Any, Summary]] | None:
         """Return states and a summary of each column of numbers."""
@@ -104,9 +101,6 @@ class Describe(WholeChunks):
             return None
         columns, summaries = stored
         return Columns(*columns), {column: Summary(*s) for column, s in summaries.items()}
-
-    def __repr__(self) -> str:
-        return "describe()"
 
 
 def describe() -> Describe:

@@ -9,13 +9,13 @@ import pandas as pd
 
 from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError, hides_frames
+from taskinity_data.reducers.base import RowReducer
 from taskinity_data.reducers.column_values import Answer
 from taskinity_data.reducers.groups.aggregates import HOWS, aggregate_of, answer_dtype
 from taskinity_data.reducers.groups.group_states import measure_groups, merge_groups, start_groups
 from taskinity_data.reducers.groups.grouping import order_groups
 from taskinity_data.reducers.inputs import (
     as_dtype,
-    check_columns,
     encode_keys,
     to_arrow,
     to_columns,
@@ -23,23 +23,19 @@ from taskinity_data.reducers.inputs import (
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["GroupBy", "group_by"]
 
 
 @dataclass(frozen=True, repr=False)
-class GroupBy:
+class GroupBy(RowReducer):
     """See `group_by`."""
 
     by: tuple[Any, ...]
     aggregates: tuple[tuple[str, Any, str], ...]
 
-    is_reducer: ClassVar[bool] = True
     name: ClassVar[str] = "group_by"
-    wants: ClassVar[str] = "arrow"
-    releases_gil: ClassVar[bool] = True
-    reads_series: ClassVar[bool] = True
 
     def columns(self) -> tuple[str, ...]:
         """Return the keys, then the aggregated columns, each once."""
@@ -49,10 +45,6 @@ class GroupBy:
         """Return the columns that may be read as codes: keys that are not aggregated too."""
         aggregated = {column for _, column, _ in self.aggregates}
         return tuple(key for key in self.by if key not in aggregated)
-
-    def check(self, names: Iterable[str]) -> None:
-        """Raise `PlanError` if a column is not among `names`."""
-        check_columns(self.columns(), names, "group_by()")
 
     @property
     def _pairs(self) -> list[tuple[Any, str]]:

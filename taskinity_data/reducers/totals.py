@@ -9,14 +9,14 @@ from __future__ import annotations
 import numbers
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.base import WholeChunks
+from taskinity_data.reducers.base import RowReducer
 from taskinity_data.reducers.column_totals import (
     Columns,
     merge_columns,
@@ -29,7 +29,6 @@ from taskinity_data.reducers.groups.group_states import merge_groups, start_grou
 from taskinity_data.reducers.groups.grouping import Grouping, Merging, order_groups
 from taskinity_data.reducers.inputs import (
     ChunkColumns,
-    check_columns,
     check_unique,
     join_empty,
     to_columns,
@@ -37,7 +36,7 @@ from taskinity_data.reducers.inputs import (
 from taskinity_data.reducers.row_labels import SeriesRows, read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = [
     "Labelled", "SeriesState", "Single", "max", "mean", "min", "sum",
@@ -73,16 +72,12 @@ Partial = Columns | SeriesState | Labelled | Single
 
 
 @dataclass(frozen=True, repr=False)
-class Total(WholeChunks):
+class Total(RowReducer):
     """See `sum`, `mean`, `min`, `max`."""
 
     how: str
     columns_: tuple[str, ...] | None = None
     is_single: bool = False
-
-    wants: ClassVar[str] = "arrow"
-    releases_gil: ClassVar[bool] = True
-    reads_series: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -92,10 +87,6 @@ class Total(WholeChunks):
     def columns(self) -> tuple[str, ...] | None:
         """Return the columns that were named; None: all."""
         return self.columns_
-
-    def check(self, names: Iterable[str]) -> None:
-        """Raise `PlanError` if a named column is not among `names`."""
-        check_columns(self.columns_ or (), names, f"{self.how}()")
 
     def partial(self, data: Any) -> Partial | None:
         """Return the states of columns, of one column, of labels, or of a number."""

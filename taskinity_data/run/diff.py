@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.outcome import Status
 from taskinity_data.wording import inert_line, safe_str
 
@@ -69,10 +70,10 @@ def _times(past: Past) -> dict[str, float]:
 def _totals(past: Past) -> dict[str, Any]:
     chunks = [outcome for _, outcome in past.outcomes()]
     counts = Counter(outcome.status for outcome in chunks)
-    rows = [outcome.rows for outcome in chunks if outcome.status is Status.COMPLETED]
+    rows = (outcome.rows for outcome in chunks if outcome.status is Status.COMPLETED)
     return {
         "chunks": len(chunks),
-        "rows": None if None in rows else sum(count for count in rows if count is not None),
+        "rows": add_counts(rows),
         "bytes": sum(outcome.nbytes for outcome in chunks),
         "failed": counts[Status.FAILED],
         "skipped": counts[Status.SKIPPED],

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.formats.stream import count_rows
 from taskinity_data.redact import Secrets
 
@@ -24,7 +25,6 @@ __all__ = [
     "Job",
     "ResultWriter",
     "Step",
-    "add_counts",
     "chunk_items",
     "count_all",
     "divide_list",
@@ -211,16 +211,6 @@ def divide_list(values: Sequence[Any], width: int) -> list[Sequence[Any]]:
 def count_all(values: Sequence[Any]) -> int | None:
     """Return how many rows `values` have together, None where that is not known."""
     return add_counts(map(count_rows, values))
-
-
-def add_counts(counts: Iterable[int | None]) -> int | None:
-    """Return the sum of `counts`, None where one of them is."""
-    total = 0
-    for count in counts:
-        if count is None:
-            return None
-        total += count
-    return total
 
 
 def list_items(
