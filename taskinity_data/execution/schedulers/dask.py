@@ -267,6 +267,8 @@ class DaskStrategy(Strategy):
 
     def _drop(self, pending: Sequence[Any]) -> None:
         for batch in pending:
+            if batch.future.cancelled():  # by a restart, which the scheduler may have had before
+                self._cancelled.append(batch.future.key)
             self._pending.discard(batch)
             batch.drop()
 
@@ -338,8 +340,8 @@ class DaskStrategy(Strategy):
             runner.release()
         self._runners.clear()
         if self._cancelled and not self.is_gone:
-            # A cancellation can overtake the task that it is meant for, since the scheduler unpacks
-            # tasks beside its messages (dask/distributed#7980); the task then would stay.
+            # A cancellation, or a restart, can overtake the task that it is meant for, since the
+            # scheduler unpacks tasks beside its messages (dask/distributed#7980); it would stay.
             self._client._send_to_scheduler(  # noqa: SLF001 - Dask forgot the futures already
                 {
                     "op": "client-releases-keys",

@@ -501,6 +501,29 @@ def test_what_the_scheduler_has_lost_is_found_and_runs_again(client, csv, tmp_pa
     assert (tmp_path / "ran").read_text() == "xx"
 
 
+def test_what_the_scheduler_gets_behind_a_restart_does_not_stay_there(client, csv, tmp_path):
+    def wait_for_mark(chunk):
+        (tmp_path / "ran").touch()
+        while not (tmp_path / "go on").exists():
+            threading.Event().wait(STEP_S)
+        return len(chunk)
+
+    def restart():
+        wait_until((tmp_path / "ran").exists)
+        # The client alone, as if the scheduler had done so before these tasks came.
+        client.loop.add_callback(client._handle_restart)
+        (tmp_path / "go on").touch()
+
+    restarting = threading.Thread(target=restart)
+    restarting.start()
+    try:
+        assert run(csv, wait_for_mark, client).value == [100] * 4
+    finally:
+        (tmp_path / "go on").touch()
+        restarting.join()
+    wait_until_clean(client)
+
+
 def test_a_scheduler_that_dies_ends_the_run(csv, tmp_path):
     def kill_scheduler(chunk, pid):
         if chunk.n.min() == 100:
