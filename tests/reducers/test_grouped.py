@@ -654,3 +654,21 @@ def test_times_stay_what_they_are_beside_a_chunk_without_rows_of_another_dtype(k
             got = reduce(group_by("k", t=("t", how)), chunks)
             assert got["t"].dtype.kind == kind[0].replace("t", "m").replace("d", "M")
             assert_frame_equal(got, want.astype(got.dtypes))
+
+
+@pytest.mark.parametrize(
+    ("reducer", "message"),
+    [
+        (td.group_by("l", a=("x", "sum")), "column 'l' can't be grouped: unhashable"),
+        (td.group_by("x", "s", a=("x", "count")), "column 's' can't be grouped: unhashable"),
+        (td.group_by("x", a=("l", "nunique")), "column 'l' can't be grouped: unhashable"),
+        (td.group_by("x", a=("l", "approx_distinct")), "column 'l' can't be grouped: unhashable"),
+        (td.approx_distinct("l"), "column 'l' can't be grouped: unhashable"),
+        (td.group_by("x", a=("l", "min")), "min of column 'l'"),
+    ],
+    ids=repr,
+)
+def test_lists_and_dicts_that_pandas_can_not_group_are_refused_by_column(reducer, message):
+    table = pa.table({"l": [[1, 2], [2], None], "s": [{"a": 1}] * 3, "x": [1, 1, 3]})
+    with pytest.raises(ReduceError, match=message):
+        reducer.partial(table)

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.cached_property import cached_property
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Grouping", "Merging", "encode_texts", "group_rows", "order_groups", "regroup"]
+__all__ = [
+    "Grouping", "Merging", "encode_texts", "factorize", "group_rows", "order_groups", "regroup",
+]  # fmt: skip
 
 
 class Grouping:
@@ -283,11 +286,20 @@ def _encode(column: pd.Series[Any]) -> Codes:
     near = _encode_near_integers(column.to_numpy()) if _is_plain(column.dtype) else None
     if near is not None:
         return near
-    codes, uniques = pd.factorize(column)
+    codes, uniques = factorize(column)
     if getattr(uniques.dtype, "kind", "O") == "f":
         # -0.0 and 0.0 are one key; which of them is first would be chance.
         uniques = uniques + 0.0
     return codes, uniques
+
+
+def factorize(column: pd.Series[Any]) -> Codes:
+    """Return the codes and values of `column`; raise `ReduceError` if they are lists or dicts."""
+    try:
+        return pd.factorize(column)
+    except TypeError as error:
+        text = f"column {column.name!r} can't be grouped: {error}; convert it by .map(str)"
+        raise ReduceError(text, column=column.name) from error
 
 
 def _encode_near_integers(

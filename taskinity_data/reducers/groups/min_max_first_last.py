@@ -16,7 +16,7 @@ import pandas as pd
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.column_values import Answer, Values, from_numbers
-from taskinity_data.reducers.groups.grouping import Grouping
+from taskinity_data.reducers.groups.grouping import Grouping, factorize
 from taskinity_data.reducers.inputs import as_dtype
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class ApproxDistinct:
 
 def _pair_uniques(values: Values) -> tuple[NDArray[np.intp], int, Any]:
     """Return ``group * width + position in uniques``, each pair once, with width and uniques."""
-    codes, uniques = pd.factorize(values.series)
+    codes, uniques = factorize(values.series)
     groups = values.grouping.codes.astype(np.intp, copy=False)
     is_kept = (codes >= 0) & (groups >= 0)
     if not is_kept.all():
@@ -204,7 +204,7 @@ def aggregate_with_pandas(values: Values, how: str) -> Picked:
     try:
         with localcontext(prec=_DECIMAL_DIGITS):
             result: pd.Series[Any] = series.groupby(codes).agg(how)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ReduceError(
             f"{how} of column {series.name!r} ({series.dtype}): {error}", column=series.name
         ) from error
