@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from taskinity_data.reducers.groups.grouping import Grouping
 
-__all__ = ["NOT_A_TIME", "Answer", "Numbers", "Values", "from_numbers"]
+__all__ = ["DECIMAL_DIGITS", "NOT_A_TIME", "Answer", "Numbers", "Values", "from_numbers"]
 
 NOT_A_TIME = int(np.iinfo(np.int64).min)
 """The integer that pandas uses for NaT."""
+
+DECIMAL_DIGITS = 100
+"""Arrow's widest decimals have 76 digits; Python's default of 28 would round their sums."""
 
 
 class Numbers(NamedTuple):

@@ -672,3 +672,24 @@ def test_lists_and_dicts_that_pandas_can_not_group_are_refused_by_column(reducer
     table = pa.table({"l": [[1, 2], [2], None], "s": [{"a": 1}] * 3, "x": [1, 1, 3]})
     with pytest.raises(ReduceError, match=message):
         reducer.partial(table)
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 2, 9])
+@pytest.mark.parametrize("scale", [0, 2])
+def test_means_of_arrow_decimals_are_exact_and_rounded_as_pandas_rounds_them(scale, chunk_rows):
+    dtype = pd.ArrowDtype(pa.decimal128(30, scale))
+    step = Decimal(1).scaleb(-scale)
+    numbers = [10**25 + 1, 10**25 + 4, 1, 2, -1, -2, None, None, 0]
+    values = [None if number is None else number * step for number in numbers]
+    frame = pd.DataFrame({"k": [1, 1, 2, 2, 3, 3, 4, 5, 5]})
+    frame["v"] = pd.array(values, dtype=dtype)
+    chunks = [frame.iloc[i : i + chunk_rows] for i in range(0, 9, chunk_rows)]
+
+    def reduce(reducer):
+        return reducer.finish(reducer.combine([reducer.partial(chunk) for chunk in chunks]))
+
+    want = frame.groupby("k").agg(a=("v", "mean"))
+    assert_frame_equal(reduce(td.group_by("k", a=("v", "mean"))), want)
+    assert reduce(td.mean("v")) == frame["v"].mean()
+    assert_series_equal(reduce(td.mean(["v"])), frame[["v"]].mean())
+    assert reduce(td.describe()).loc["mean", "v"] == pytest.approx(float(frame["v"].mean()))

@@ -10,6 +10,7 @@ of single values are in `min_max_first_last`.
 
 from __future__ import annotations
 
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +18,13 @@ import pandas as pd
 import pyarrow as pa
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.column_values import NOT_A_TIME, Answer, Values, from_numbers
+from taskinity_data.reducers.column_values import (
+    DECIMAL_DIGITS,
+    NOT_A_TIME,
+    Answer,
+    Values,
+    from_numbers,
+)
 from taskinity_data.reducers.groups.grouping import Grouping, Merging
 from taskinity_data.reducers.groups.sums import (
     Moments,
@@ -201,7 +208,8 @@ class Averaging:
 
     def start(self, values: Values) -> tuple[SumState, NDArray[np.int64]]:
         """Return sum and count."""
-        return _sum_numbers(values), values.counts
+        is_decimal = str(values.dtype).startswith("decimal")
+        return (Summing().start if is_decimal else _sum_numbers)(values), values.counts
 
     def merge(
         self, states: Sequence[tuple[SumState, NDArray[np.int64]]], merging: Merging
@@ -213,8 +221,14 @@ class Averaging:
         )
 
     def finish(self, state: tuple[SumState, NDArray[np.int64]], answer: Answer) -> pd.Series[Any]:
-        """Return sum / count; null where the count is 0. Times are exact, rounded towards zero."""
+        """Return sum / count; null where the count is 0.
+
+        Times are exact, rounded towards zero; Arrow's decimals too, rounded half away from it.
+        """
         (kind, high, low), counts = state
+        if kind in {"objects", "nothing"}:
+            totals = Summing().finish(state[0], answer._replace(dtype=None))
+            return _divide_decimals(totals, counts, answer.dtype)
         if _is_time(kind, answer.dtype):
             sums = zip(high.tolist(), low.tolist(), counts.tolist(), strict=True)
             exact = [_divide((h << 32) + rest, n) if n else NOT_A_TIME for h, rest, n in sums]
@@ -279,6 +293,17 @@ def _time_kind(values: Values) -> str:
 
 def _divide(total: int, count: int) -> int:
     return total // count if total >= 0 else -(-total // count)
+
+
+def _divide_decimals(
+    sums: pd.Series[Any], counts: NDArray[np.int64], dtype: pd.ArrowDtype | None
+) -> pd.Series[Any]:
+    with localcontext(prec=DECIMAL_DIGITS):
+        means = [total / n if n else None for total, n in zip(sums, counts.tolist(), strict=True)]
+        if dtype is not None:
+            digit = Decimal(1).scaleb(-dtype.pyarrow_dtype.scale)
+            means = [mean and mean.quantize(digit, ROUND_HALF_UP) for mean in means]
+    return pd.Series(means, dtype=dtype or np.float64)
 
 
 def _is_time(kind: str, dtype: Any) -> bool:

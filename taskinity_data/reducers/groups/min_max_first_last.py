@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from taskinity_data.errors import ReduceError
-from taskinity_data.reducers.column_values import Answer, Values, from_numbers
+from taskinity_data.reducers.column_values import DECIMAL_DIGITS, Answer, Values, from_numbers
 from taskinity_data.reducers.groups.grouping import Grouping, factorize
 from taskinity_data.reducers.inputs import as_dtype
 
@@ -35,9 +35,6 @@ __all__ = [
 
 Picked = tuple[Any, "pd.Series[Any]"]
 Codes = Any  # NDArray[np.intp]: the merged group of each group of one state
-
-_DECIMAL_DIGITS = 100
-# Arrow's widest decimals have 76 digits; Python's default of 28 would round their sums.
 
 
 @dataclass(frozen=True)
@@ -202,7 +199,7 @@ def aggregate_with_pandas(values: Values, how: str) -> Picked:
     if not len(series):
         return np.zeros(0, dtype=np.intp), series.reset_index(drop=True)
     try:
-        with localcontext(prec=_DECIMAL_DIGITS):
+        with localcontext(prec=DECIMAL_DIGITS):
             result: pd.Series[Any] = series.groupby(codes).agg(how)
     except (TypeError, ValueError) as error:
         raise ReduceError(
