@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import pandas as pd
 
 from taskinity_data.chunks.chunk import CutColumns
-from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import LedgerError
 from taskinity_data.wording import format_nbytes, inert_line, to_html, to_text
 
@@ -23,13 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChunkPlan",
-    "ChunkSize",
     "check_tiling",
-    "cut",
     "describe_files",
     "describe_unpacked",
-    "divide",
-    "parse_chunk_size",
 ]
 
 _SHOWN = 5
@@ -82,7 +78,7 @@ class ChunkPlan:
     @property
     def rows(self) -> int | None:
         """Rows of all chunks, including those that a filter will drop; None if unknown."""
-        return _sum_rows([chunk.rows for chunk in self.chunks])
+        return add_counts(chunk.rows for chunk in self.chunks)
 
     @property
     def files(self) -> list[str]:
@@ -218,11 +214,6 @@ def check_tiling(extents: Sequence[Piece], chunks: Iterable[Chunk]) -> None:
         raise LedgerError(
             f"{piece.path}: {piece.start:,} to {piece.stop:,} is read once more than it is there"
         )
-
-
-def _sum_rows(counts: Sequence[int | None]) -> int | None:
-    known_counts = [count for count in counts if count is not None]
-    return sum(known_counts) if len(known_counts) == len(counts) else None
 
 
 def _to_row(chunk: Chunk) -> str:

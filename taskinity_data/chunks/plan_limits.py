@@ -29,7 +29,6 @@ __all__ = [
     "UNREADABLE",
     "as_failure",
     "check_memory",
-    "check_record",
     "check_workers",
     "find_extent",
     "iter_pieces",
@@ -74,8 +73,8 @@ def check_memory(memory: Any, workers: int) -> int:
         raise PlanError(f"memory: {error}") from error
 
 
-def check_record(piece: Piece, grain_nbytes: int, memory_nbytes: int) -> None:
-    """Raise `PlanError` if `piece` holds a record that is too large for a worker's memory.
+def _explain_record(piece: Piece, grain_nbytes: int, memory_nbytes: int) -> PlanError | None:
+    """Return the error of a record in `piece` that is too large for a worker's memory, if any.
 
     Parameters
     ----------
@@ -87,8 +86,8 @@ def check_record(piece: Piece, grain_nbytes: int, memory_nbytes: int) -> None:
     """
     nbytes = piece.stop - piece.start - grain_nbytes
     if nbytes * RECORD_GROWTH <= memory_nbytes:
-        return
-    raise PlanError(
+        return None
+    return PlanError(
         f"{piece.path}: a record of at least {nbytes:,} bytes begins within {grain_nbytes:,} bytes "
         f"of byte {piece.start:,}; to read it takes {RECORD_GROWTH} times that, a worker may use "
         f"{memory_nbytes:,} bytes. Look at the file there: if a quote is never closed, give "
@@ -207,7 +206,10 @@ def iter_pieces(
             for piece in grains():
                 is_empty = False
                 if memory_nbytes is not None and reader.unit == "bytes":
-                    piece = _judge_record(piece, grain_nbytes, memory_nbytes, tolerates=tolerates)
+                    failure = _explain_record(piece, grain_nbytes, memory_nbytes)
+                    if failure is not None and not tolerates:
+                        raise failure
+                    piece = replace(piece, failure=failure) if failure else piece
                 position, nbytes = piece.stop, nbytes + piece.nbytes
                 rows += piece.rows or 0
                 yield piece
@@ -232,16 +234,6 @@ def refuse_failures(items: Sequence[Piece] | Sequence[SourceFile]) -> None:
         if item.failure is not None:
             # A copy, since raising adds to an exception's traceback.
             raise copy.copy(item.failure)
-
-
-def _judge_record(piece: Piece, grain_nbytes: int, memory_nbytes: int, *, tolerates: bool) -> Piece:
-    try:
-        check_record(piece, grain_nbytes, memory_nbytes)
-    except PlanError as error:
-        if not tolerates:
-            raise
-        return replace(piece, failure=error)
-    return piece
 
 
 def as_failure(file: SourceFile, error: Exception) -> PlanError | ReadError:

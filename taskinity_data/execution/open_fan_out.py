@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from taskinity_data.chunks.cut import ChunkSize
 from taskinity_data.chunks.open_dataset import Dataset, open_source
-from taskinity_data.chunks.plan import ChunkPlan, ChunkSize, check_tiling
+from taskinity_data.chunks.plan import ChunkPlan, check_tiling
 from taskinity_data.chunks.size import small_size
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.data_kinds import add_counts

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
+from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import PlanError
 from taskinity_data.formats.deliver import deliver
 from taskinity_data.formats.filters import narrow_filters, parse_filters
@@ -110,17 +111,17 @@ class HiveReader(Reader):
         read = [
             self._read_file(file, run, as_)
             if self._may_pass(file)
-            else replace_counts(self._read_file(file, [nothing], as_), run)
+            else self._read_file(file, [nothing], as_)._replace(
+                rows=0, filtered=add_counts(piece.rows for piece in run)
+            )
             for file, run in runs
         ]
         parts = [result.data for result in read]
-        filtered = [result.filtered for result in read]
-        counts = [count for count in filtered if count is not None]
         data = parts[0] if len(parts) == 1 else _join(parts)
         return ReadResult(
             deliver(data, as_) if isinstance(data, pa.Table) else data,
             sum(result.rows for result in read),
-            sum(counts) if len(counts) == len(filtered) else None,
+            add_counts(result.filtered for result in read),
             join_bad_lines(result.bad_lines for result in read),
         )
 
@@ -163,13 +164,6 @@ class HiveReader(Reader):
             frame[column.name] = column.repeat(file, len(frame)).to_pandas()
             labels[column.name] = column.name
         return frame[[labels[name] for name in self.schema.names]]
-
-
-def replace_counts(result: ReadResult, pieces: Sequence[Piece]) -> ReadResult:
-    """Return `result`, of no rows, with the rows of `pieces` as filtered."""
-    rows = [piece.rows for piece in pieces]
-    counts = [count for count in rows if count is not None]
-    return result._replace(rows=0, filtered=sum(counts) if len(counts) == len(rows) else None)
 
 
 def _join(parts: Sequence[Any]) -> Any:

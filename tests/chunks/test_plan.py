@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.chunks.cut import MAX_RANGES, divide
-from taskinity_data.chunks.plan import ChunkPlan, ChunkSize, check_tiling, cut, parse_chunk_size
+from taskinity_data.chunks.cut import MAX_RANGES, ChunkSize, cut, divide, parse_chunk_size
+from taskinity_data.chunks.plan import ChunkPlan, check_tiling
 from taskinity_data.errors import LedgerError, PlanError
 from taskinity_data.formats.reader import divide_rows
 from taskinity_data.sources.file import Piece, SourceFile
