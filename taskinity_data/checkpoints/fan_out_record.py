@@ -250,8 +250,7 @@ class FanOutRecord:
 
 
 def _is_large_in_memory(dataset: Dataset) -> bool:
-    is_in_memory = dataset.reader.keeper is not None
-    return is_in_memory and dataset.nbytes > _MAX_UNASKED_NBYTES
+    return dataset.reader.is_in_memory and dataset.nbytes > _MAX_UNASKED_NBYTES
 
 
 def _dump(reducer: Any, partials: Sequence[Any]) -> list[Any]:

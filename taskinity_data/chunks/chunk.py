@@ -224,7 +224,7 @@ class Chunk:
 
 def mark_chunk(chunk: Chunk) -> Chunk:
     """Return `chunk` with its mark."""
-    if chunk.reader.keeper is not None:
+    if chunk.reader.is_in_memory:
         return chunk
     mark = mark_pieces(chunk.pieces, chunk.reader.unit)
     return Chunk(chunk.reader, chunk.pieces, chunk.index, mark)

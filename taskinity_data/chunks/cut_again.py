@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import groupby
@@ -61,8 +62,9 @@ def identify_file(reader: Reader, file: SourceFile) -> str:
     A table in memory is identified by its content, since its file differs in each process.
     """
     digest = blake2b(digest_size=16)
-    if reader.keeper is not None:
-        with open_unbuffered(file) as opened:
+    if reader.is_in_memory:
+        # That of a worker's table may be gone, which each of its chunks reports.
+        with suppress(FileNotFoundError), open_unbuffered(file) as opened:
             while block := opened.read(_BLOCK_NBYTES):
                 digest.update(block)
         return f"{IN_MEMORY}{digest.hexdigest()}"

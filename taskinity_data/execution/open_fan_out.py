@@ -163,7 +163,7 @@ def find_item(
     """
     dataset = None if is_stream(value) else as_dataset(value, storage_options)
     if dataset is not None and stage.width == "*":
-        if dataset.reader.keeper is not None:
+        if dataset.reader.is_in_memory:
             # A table in memory lies in another file each time.
             path = dataset.sources[0].path
             ranges = [f"{path}:{text_range.rpartition(':')[2]}" for text_range in ranges]

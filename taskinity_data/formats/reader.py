@@ -94,11 +94,6 @@ class Reader:
         return None
 
     @property
-    def keeper(self) -> Any:
-        """Who owns the private file of a table in memory, None where there is none."""
-        return None
-
-    @property
     def row_cache(self) -> RowCache | None:
         """Rows that were parsed for the schema, if they are cached for a run."""
         return None

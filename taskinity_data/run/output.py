@@ -20,7 +20,7 @@ from taskinity_data.output.complete import CommittedError, Earlier, KeptParts
 from taskinity_data.output.inputs import InputRules, describe_input
 from taskinity_data.output.sink import is_in_store, open_sink
 from taskinity_data.run.journal import open_journal
-from taskinity_data.run.output_options import choose_files, is_in_memory
+from taskinity_data.run.output_options import choose_files
 from taskinity_data.run.result import Output
 from taskinity_data.version import __version__
 
@@ -323,7 +323,7 @@ def _describe_inputs(driver: Driver) -> list[dict[str, Any]]:
     items = [(item, outcome) for item, outcome in driver.account.outcomes if item is not None]
     for item, outcome in sorted(items, key=lambda entry: entry[0].index):
         chunk = item.data
-        if not isinstance(chunk, Chunk) or is_in_memory(chunk.reader):
+        if not isinstance(chunk, Chunk) or chunk.reader.is_in_memory:
             continue
         is_done = outcome.status is Status.COMPLETED
         for file in {piece.path: piece.file for piece in chunk.pieces}.values():

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.flow.flow import Flow
-    from taskinity_data.formats.reader import Reader
     from taskinity_data.output.inputs import InputRules
     from taskinity_data.run.options import RunOptions
 
@@ -25,7 +24,6 @@ __all__ = [
     "check_partition_columns",
     "choose_files",
     "expect_rules",
-    "is_in_memory",
     "locate",
     "share_options",
     "share_with_source",
@@ -121,7 +119,7 @@ def share_options(
 
 def choose_files(dataset: Dataset, rules: InputRules, say: Callable[[str], None]) -> Dataset:
     """Return `dataset` with those of its files alone that `rules` let a run write."""
-    if is_in_memory(dataset.reader):
+    if dataset.reader.is_in_memory:
         rules.refuse_unlisted("a table in memory")
         return dataset
     chosen = rules.choose(dataset.sources, say)
@@ -181,8 +179,3 @@ def locate(output: Any, output_dir: str | None) -> Any:
             "a name without .. or the whole URL"
         )
     return f"{output_dir.rstrip('/')}/{below}"
-
-
-def is_in_memory(reader: Reader) -> bool:
-    """Return whether `reader` reads a table of this process, whose file no other run knows."""
-    return reader.keeper is not None
