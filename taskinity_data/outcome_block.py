@@ -65,13 +65,11 @@ class OutcomeBlock:
 
     def __post_init__(self, worker: str | None) -> None:
         if worker is not None:
-            self._open_turn(worker, 0, (0.0, 0.0), None)
+            self._open_turn(worker, (0.0, 0.0), None)
 
-    def _open_turn(
-        self, worker: str, size: int, spent: Sequence[float], peak_nbytes: int | None
-    ) -> None:
+    def _open_turn(self, worker: str, spent: Sequence[float], peak_nbytes: int | None) -> None:
         self.workers.append(worker)
-        self.sizes.append(size)
+        self.sizes.append(0)
         self.spent.extend(spent)
         self.peaks.append(_to_number(peak_nbytes))
 
@@ -109,7 +107,7 @@ class OutcomeBlock:
         """Add a plain outcome (see `is_plain`) as a turn of its own."""
         (attempt,) = outcome.attempts
         spent = attempt.cpu_s or 0.0, attempt.queued_s
-        self._open_turn(attempt.worker, 0, spent, attempt.peak_nbytes)
+        self._open_turn(attempt.worker, spent, attempt.peak_nbytes)
         times = (
             attempt.started_s,
             attempt.duration_s,

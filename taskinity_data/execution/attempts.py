@@ -144,9 +144,7 @@ class Attempts:
         Those that run, by now.
     report_size : callable
         Takes a fan-out's name and the size that its chunks have from now on.
-    seed : int
-        Of the jitter of retries.
-    report_retry : callable, optional
+    report_retry : callable
         Takes a fan-out's name, an item that is tried again, its outcome so far, how it is tried, in
         words, and in how many parts, 0 as a whole.
     """
@@ -156,17 +154,16 @@ class Attempts:
         policies: Mapping[str, Policy],
         fan_outs: Mapping[str, RunningFanOut],
         report_size: Callable[[str, Size], None],
-        seed: int = 0,
-        report_retry: Callable[[str, Item, Outcome | None, str, int], None] | None = None,
+        report_retry: Callable[[str, Item, Outcome | None, str, int], None],
     ) -> None:
         self.retries = Retries()
         self.repeats: dict[str, Repeats] = {}
         self._policies = policies
         self._fan_outs = fan_outs
         self._report_size = report_size
-        self._report_retry = report_retry or (lambda *_: None)
+        self._report_retry = report_retry
         self._waiting_parts: dict[str, list[tuple[Batch, list[Item]]]] = {}
-        self._random = Random(seed)  # noqa: S311 - jitter
+        self._random = Random(0)  # noqa: S311 - jitter
         self._before: dict[tuple[str, tuple[int, ...]], Outcome] = {}
         self._losses: Counter[tuple[str, tuple[int, ...]]] = Counter()
         self._is_stopped = False

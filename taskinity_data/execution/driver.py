@@ -71,8 +71,6 @@ class Driver:
         Stores the outcomes of items, and knows which ones need not run again.
     idle : callable, optional
         Called a few times a second while nothing comes back.
-    seed : int
-        Of the jitter of retries.
     """
 
     def __init__(
@@ -88,7 +86,6 @@ class Driver:
         inspect: Callable[[Outcome], None] | None = None,
         checkpoints: CheckpointKeeper | None = None,
         idle: Callable[[], None] = lambda: None,
-        seed: int = 0,
     ) -> None:
         self.run_id = run_id
         self.account = Account(run_id, emit)
@@ -108,7 +105,7 @@ class Driver:
         self._limits = StopRules(max_failures, run_timeout_s)
         self._window = Window()
         self._active = self._stages.active
-        self._judge = Attempts(policies, self._active, self.account.resize, seed, self._retry)
+        self._judge = Attempts(policies, self._active, self.account.resize, self._retry)
         self._completed = Completed(self._end_block)
         self._has_room = True
         self._is_interrupted = False

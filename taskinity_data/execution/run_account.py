@@ -29,7 +29,7 @@ from taskinity_data.outcome_block import OutcomeBlock
 from taskinity_data.redact import hide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from taskinity_data.chunks.chunk import CutColumns
     from taskinity_data.chunks.sizing import Size
@@ -202,9 +202,9 @@ class EndedItems(Sequence["tuple[Item | None, Outcome]"]):
     Those of blocks are created on each access.
     """
 
-    def __init__(self, pairs: Iterable[tuple[Item | None, Outcome]] = ()) -> None:
-        self._parts: list[tuple[Any, Any]] = list(pairs)
-        self._count = len(self._parts)
+    def __init__(self) -> None:
+        self._parts: list[tuple[Any, Any]] = []
+        self._count = 0
 
     def append(self, item: Item | None, outcome: Outcome) -> None:
         """Add one that has ended."""

@@ -324,7 +324,7 @@ class Run(Generic[T]):
         from taskinity_data.version import versions_here
 
         head = {"versions": versions_here(), **self._head}
-        return write_report(self, self._ended, path, self.missing, head)
+        return write_report(self, self._ended, path, head)
 
     def diff(self, other: Run) -> pd.DataFrame:
         """Return what differs between this run and `other`, a row each.

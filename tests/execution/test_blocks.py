@@ -253,7 +253,8 @@ def test_what_has_ended_is_listed_in_the_order_in_which_it_came():
     items = [Item(f"{n:032x}", n, n) for n in range(4)]
     alone = [(item, run_item(job, item)) for item in items]
     (block,) = run_each(job, items)
-    ended = EndedItems(alone[:1])
+    ended = EndedItems()
+    ended.append(*alone[0])
     ended.extend(ItemColumns.of(items[1:]), run_each(job, items[1:])[0])
     ended.append(None, alone[3][1])
     assert [item and item.position for item, _ in ended] == [0, 1, 2, 3, None]

@@ -54,15 +54,9 @@ MAX_BATCH_S = 2.0
 where items become slow, other workers take their share."""
 
 
-def run_item(
-    job: Job,
-    item: Item,
-    begin: Callable[[int], object] | None = None,
-    *,
-    restores: bool = False,
-) -> Outcome:
+def run_item(job: Job, item: Item) -> Outcome:
     """Return the outcome of `item`: see `run_each`."""
-    (ended,) = run_each(job, (item,), begin, restores=restores)
+    (ended,) = run_each(job, (item,))
     return next(ended.outcomes([item])) if isinstance(ended, OutcomeBlock) else ended
 
 

@@ -33,16 +33,15 @@ _MAX_NOTICES = 20
 def write_report(
     run: Any,
     ended: Sequence[tuple[Any, Any]],
-    path: str | os.PathLike[str] | None = None,
-    missing: Sequence[str] = (),
-    head: Mapping[str, Any] | None = None,
+    path: str | os.PathLike[str] | None,
+    head: Mapping[str, Any],
 ) -> Path:
     """Write the report of `run`, and return its absolute path.
 
-    `ended` are the run's pairs of item and outcome, `missing` are sentences on what is not known of
-    it, `head` is the head of its journal: inputs and options, of a kept run its versions, too. The
-    default path, and the file's name if `path` is a directory, is ``<run_id>.html``. Directories
-    are made; the file is replaced as a whole, or not at all.
+    `ended` are the run's pairs of item and outcome, `head` is the head of its journal: inputs and
+    options, of a kept run its versions, too. The default path, and the file's name if `path` is a
+    directory, is ``<run_id>.html``. Directories are made; the file is replaced as a whole, or not
+    at all.
 
     Raises
     ------
@@ -53,7 +52,7 @@ def write_report(
     """
     target = Path(os.path.expanduser(f"{run.run_id}.html" if path is None else path))
     target = target if target.is_absolute() else working_directory() / target
-    page = render_report(run, ended, missing, head)
+    page = render_report(run, ended, head)
     try:
         target = target.resolve()
         if target.is_dir():
@@ -70,12 +69,7 @@ def write_report(
     return target
 
 
-def render_report(
-    run: Any,
-    ended: Sequence[tuple[Any, Any]],
-    missing: Sequence[str] = (),
-    head: Mapping[str, Any] | None = None,
-) -> str:
+def render_report(run: Any, ended: Sequence[tuple[Any, Any]], head: Mapping[str, Any]) -> str:
     """Return the report of `run` as HTML."""
     from jinja2 import Environment, PackageLoader
 
@@ -89,7 +83,7 @@ def render_report(
         "cut": lambda text, longest: printable(str(text), longest),
         "seconds": format_seconds,
     }
-    report = Reported.of(run, ended, head or {})
+    report = Reported.of(run, ended, head)
     script = jinja.get_template("copy.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return jinja.get_template("page.jinja").render(
@@ -105,7 +99,7 @@ def render_report(
         ],
         stop_reason=describe_stop(run) if run.stop_reason else "",
         about=_describe(run, report.attempts),
-        missing=missing,
+        missing=run.missing,
         notices=list(run.notices)[:_MAX_NOTICES],
         sections=find_sections(report),
     )
