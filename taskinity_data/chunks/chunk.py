@@ -37,7 +37,6 @@ __all__ = [
     "UNREADABLE",
     "Chunk",
     "CutColumns",
-    "mark_all",
     "mark_chunk",
 ]
 
@@ -228,17 +227,6 @@ def mark_chunk(chunk: Chunk) -> Chunk:
         return chunk
     mark = mark_pieces(chunk.pieces, chunk.reader.unit)
     return Chunk(chunk.reader, chunk.pieces, chunk.index, mark)
-
-
-def mark_all(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Yield `chunks` with their marks; closing the generator closes `chunks`."""
-    try:
-        for chunk in chunks:
-            yield mark_chunk(chunk)
-    finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
 
 
 _UNKNOWN = -1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.chunk import Chunk, CutColumns, mark_all, mark_chunk
+from taskinity_data.chunks.chunk import Chunk, CutColumns, mark_chunk
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
 from taskinity_data.chunks.plan import ChunkPlan, describe_files
 from taskinity_data.chunks.plan_limits import (
@@ -255,7 +255,7 @@ class Dataset:
             See `iter_grains`.
         """
         grains = self.iter_grains(self.grain_nbytes(size), memory_nbytes, tolerates=tolerates)
-        return mark_all(cut(grains, self.reader, next_size))
+        return map(mark_chunk, cut(grains, self.reader, next_size))
 
     def grain_nbytes(self, size: ChunkSize | None) -> int:
         """Return how many bytes the grains have of which `cut` makes chunks."""

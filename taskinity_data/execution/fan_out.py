@@ -24,7 +24,7 @@ from taskinity_data.outcome import Outcome, Status
 from taskinity_data.reducers.tree import ABSENT, OrderedTree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.outcome_block import OutcomeBlock
@@ -42,7 +42,7 @@ class RunningFanOut:
     Parameters
     ----------
     job : Job
-    items : iterator of Item
+    items : generator of Item
         Pulled one by one, so that a plan can be streamed and sizes can change on the way.
     extents : sequence of Piece
         All data of each file, which the chunks must tile; empty where items are not chunks.
@@ -65,7 +65,7 @@ class RunningFanOut:
     def __init__(
         self,
         job: Job,
-        items: Iterator[Item],
+        items: Generator[Item],
         *,
         extents: Sequence[Piece] = (),
         total_nbytes: int = 0,
@@ -94,7 +94,8 @@ class RunningFanOut:
         self.completed = 0
         self._splits = splits
         self._split = SplitChunks()
-        self._items = self._source = items
+        self._items: Iterator[Item] = items
+        self._source = items
         self._total_items = total_items
         self._workers = 1
         self._failure: Exception | None = None
@@ -257,7 +258,7 @@ class RunningFanOut:
 
     def close(self) -> None:
         """Let go of what is not handed out (a pass over files ends, with its threads) or held."""
-        getattr(self._source, "close", lambda: None)()
+        self._source.close()
         if self.whole_chunks and (cache := self.whole_chunks[0].reader.row_cache) is not None:
             cache.clear()
 

@@ -14,7 +14,7 @@ from taskinity_data.formats.stream import count_rows
 from taskinity_data.redact import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from taskinity_data.execution.worker.deadline import Deadline
     from taskinity_data.policy import Value
@@ -191,15 +191,10 @@ class Item:
         return chunk.path, f"{chunk.reader.unit} {chunk.start:,} to {chunk.stop:,}"
 
 
-def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:
-    """Yield an item for each chunk, in order; closing it closes `chunks`."""
-    try:
-        for position, chunk in enumerate(chunks):
-            yield Item(key=chunk.key, data=chunk, position=position)
-    finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+def chunk_items(chunks: Iterable[Chunk]) -> Generator[Item]:
+    """Yield an item for each chunk, in order; once it is closed nothing refers to `chunks`."""
+    for position, chunk in enumerate(chunks):
+        yield Item(key=chunk.key, data=chunk, position=position)
 
 
 def divide_list(values: Sequence[Any], width: int) -> list[Sequence[Any]]:
@@ -215,14 +210,14 @@ def count_all(values: Sequence[Any]) -> int | None:
 
 def list_items(
     pieces: Sequence[Any], count: Callable[[Any], int | None] = count_rows
-) -> Iterator[Item]:
+) -> Generator[Item]:
     """Yield an item for each of `pieces`, named by its position; `count` returns its rows."""
     for position, value in enumerate(pieces):
         key = blake2b(f"item {position} of {len(pieces)}".encode(), digest_size=16).hexdigest()
         yield Item(key=key, data=value, position=position, counted_rows=count(value))
 
 
-def stream_items(parts: Iterable[Any]) -> Iterator[Item]:
+def stream_items(parts: Iterable[Any]) -> Generator[Item]:
     """Yield an item for each of `parts`, none taken before it is needed."""
     for position, value in enumerate(parts):
         key = blake2b(f"item {position} of a stream".encode(), digest_size=16).hexdigest()
