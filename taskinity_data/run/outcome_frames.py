@@ -7,25 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from taskinity_data.chunks.chunk import Chunk
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from taskinity_data.execution.worker.job import Item
     from taskinity_data.outcome import BadLine, Outcome
 
-    Location = tuple[str | None, int | None, int | None]
+    Ended = Iterable[tuple[Item | None, Outcome]]
 
 __all__ = [
-    "NOWHERE",
     "as_text",
     "attempts_frame",
     "bad_lines_frame",
-    "outcome_row",
     "outcomes_frame",
     "workers_frame",
 ]
-
-NOWHERE: Location = (None, None, None)
-"""Path, start and stop of what lies in no file."""
 
 _WHERE = {"task": "str", "key": "str", "path": "str", "start": "Int64", "stop": "Int64"}
 
@@ -89,16 +87,15 @@ def as_text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def outcomes_frame(rows: Iterable[tuple[Any, ...]]) -> pd.DataFrame:
-    """Return a frame of rows that `outcome_row` made; see `Run.outcomes`."""
-    return _frame(rows, _OUTCOMES)
+def outcomes_frame(ended: Ended) -> pd.DataFrame:
+    """Return a frame of items and their outcomes; see `Run.outcomes`."""
+    return _frame((_to_row(item, outcome) for item, outcome in ended), _OUTCOMES)
 
 
-def outcome_row(outcome: Outcome, where: Location) -> tuple[Any, ...]:
-    """Return the row of an item that lies there."""
+def _to_row(item: Item | None, outcome: Outcome) -> tuple[Any, ...]:
     last = outcome.attempts[-1] if outcome.attempts else None
     return (
-        *_where(outcome, where),
+        *_where(item, outcome),
         outcome.rows,
         outcome.nbytes,
         str(outcome.status),
@@ -112,26 +109,24 @@ def outcome_row(outcome: Outcome, where: Location) -> tuple[Any, ...]:
     )
 
 
-def attempts_frame(located: Iterable[tuple[Outcome, Location]]) -> pd.DataFrame:
-    """Return a frame of outcomes and where their items lie; see `Run.attempts`."""
+def attempts_frame(ended: Ended) -> pd.DataFrame:
+    """Return a frame of the attempts of items; see `Run.attempts`."""
     return _frame(
         (
-            (*_where(outcome, where), *_attempt_facts(attempt), _describe(attempt.failure))
-            for outcome, where in located
+            (*_where(item, outcome), *_attempt_facts(attempt), _describe(attempt.failure))
+            for item, outcome in ended
             for attempt in outcome.attempts
         ),
         _ATTEMPTS,
     )
 
 
-def workers_frame(
-    rows: Iterable[tuple[Any, ...]], located: Iterable[tuple[Outcome, Location]]
-) -> pd.DataFrame:
-    """Return a frame of a cluster's workers, or of the processes that ran `located`."""
+def workers_frame(rows: Iterable[tuple[Any, ...]], ended: Ended) -> pd.DataFrame:
+    """Return a frame of a cluster's workers, or of the processes that ran what has `ended`."""
     rows = list(rows)
     if not rows:
         starts: dict[str, list[float]] = {}
-        for outcome, _ in located:
+        for _, outcome in ended:
             for attempt in outcome.attempts:
                 if attempt.worker == "driver":
                     continue
@@ -151,9 +146,11 @@ def bad_lines_frame(lines: Iterable[tuple[str, str, BadLine]]) -> pd.DataFrame:
     )
 
 
-def _where(outcome: Outcome, where: Location) -> tuple[Any, ...]:
-    path, start, stop = where
-    return outcome.task, outcome.key, None if path is None else as_text(path), start, stop
+def _where(item: Item | None, outcome: Outcome) -> tuple[Any, ...]:
+    chunk = None if item is None else item.data
+    if not isinstance(chunk, Chunk):
+        return outcome.task, outcome.key, None, None, None
+    return outcome.task, outcome.key, as_text(chunk.path), chunk.start, chunk.stop
 
 
 def _describe(failure: Any) -> str | None:

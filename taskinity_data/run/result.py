@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import pandas as pd
 
-from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import ResumeError
 from taskinity_data.execution.fan_out_results import CATEGORIES
 from taskinity_data.outcome import RunStatus, Status
@@ -161,9 +160,9 @@ class Run(Generic[T]):
             int64; ``status, worker, error`` str; ``started`` UTC time; ``duration_s`` float64;
             ``is_fallback`` (whether its result is that of the task's fallback) bool.
         """
-        from taskinity_data.run.outcome_frames import outcome_row, outcomes_frame
+        from taskinity_data.run.outcome_frames import outcomes_frame
 
-        return outcomes_frame(outcome_row(outcome, _where(item)) for item, outcome in self._ended)
+        return outcomes_frame(self._ended)
 
     @cached_property
     def attempts(self) -> pd.DataFrame:
@@ -178,7 +177,7 @@ class Run(Generic[T]):
         """
         from taskinity_data.run.outcome_frames import attempts_frame
 
-        return attempts_frame((outcome, _where(item)) for item, outcome in self._ended)
+        return attempts_frame(self._ended)
 
     @cached_property
     def worker_table(self) -> pd.DataFrame:
@@ -193,8 +192,7 @@ class Run(Generic[T]):
         """
         from taskinity_data.run.outcome_frames import workers_frame
 
-        located = ((outcome, _where(item)) for item, outcome in self._ended)
-        return workers_frame(self._members, located)
+        return workers_frame(self._members, self._ended)
 
     @property
     def failures(self) -> pd.DataFrame:
@@ -371,8 +369,3 @@ class Run(Generic[T]):
         from taskinity_data.report.summary import summary_html
 
         return summary_html(self)
-
-
-def _where(item: Item | None) -> tuple[str | None, int | None, int | None]:
-    chunk = item.data if item is not None else None
-    return (chunk.path, chunk.start, chunk.stop) if isinstance(chunk, Chunk) else (None, None, None)
