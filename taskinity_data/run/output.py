@@ -19,6 +19,7 @@ from taskinity_data.outcome import Status
 from taskinity_data.output.complete import CommittedError, Earlier, KeptParts
 from taskinity_data.output.inputs import InputRules, describe_input
 from taskinity_data.output.sink import is_in_store, open_sink
+from taskinity_data.reducers.base import WholeChunks
 from taskinity_data.run.journal import open_journal
 from taskinity_data.run.output_options import choose_files
 from taskinity_data.run.result import Output
@@ -289,13 +290,11 @@ def begin(
 
 
 @dataclass(frozen=True, repr=False)
-class Dropped:
+class Dropped(WholeChunks):
     """A reducer that keeps nothing: what was written is the answer."""
 
-    is_reducer: ClassVar[bool] = True
     name: ClassVar[str] = "drop"
     wants: ClassVar[str] = "arrow"
-    releases_gil: ClassVar[bool] = True
 
     def partial(self, data: Any) -> None:
         """Keep nothing."""
@@ -305,9 +304,6 @@ class Dropped:
 
     def finish(self, partial: None) -> None:
         """Keep nothing."""
-
-    def __repr__(self) -> str:
-        return "drop()"
 
 
 def _describe_inputs(driver: Driver) -> list[dict[str, Any]]:
