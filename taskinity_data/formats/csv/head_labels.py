@@ -223,7 +223,7 @@ def find_index(data: bytes, options: CsvOptions) -> pd.DataFrame:
     usecols = list(options.usecols) if isinstance(options.usecols, tuple) else options.usecols
     try:
         return parse(data, options, index_col=list(options.index_col), usecols=usecols)
-    except PARSE_ERRORS as error:
+    except (*PARSE_ERRORS, TypeError) as error:  # the last for a name beside a text without rows
         raise PlanError(f"index_col={list(options.index_col)}: {error}") from error
 
 

@@ -444,3 +444,9 @@ def test_names_of_several_levels_are_those_of_pandas(tmp_path):
 @pytest.mark.parametrize("header", [0, None])
 def test_a_negative_count_of_skiprows_skips_nothing_as_in_pandas(tmp_path, header):
     check(tmp_path, TEXT, skiprows=-2, header=header)
+
+
+def test_an_index_that_a_file_without_rows_lacks_is_refused_by_its_option(tmp_path):
+    (tmp_path / "data.csv").write_text("\n")
+    with pytest.raises(PlanError, match=r"index_col=\['a'\]"):
+        td.open_dataset(str(tmp_path / "data.csv"), header=None, names=["b"], index_col="a")
