@@ -220,11 +220,11 @@ class Total(RowReducer):
 
     def _finish_column(self, partial: Columns) -> Any:
         column = partial.empty[_COLUMN]
+        dtype = answer_dtype(column, self.how)
         if not partial.n_rows:
             return getattr(column, self.how)()
         (state,) = partial.states[_COLUMN,]
         label = f"{self.how}()"
-        dtype = answer_dtype(column, self.how)
         return aggregate_of(self.how).finish(state, Answer(1, dtype, label)).iloc[0]
 
     def _finish_columns(self, partial: Columns) -> pd.Series[Any]:
@@ -239,7 +239,13 @@ class Total(RowReducer):
             answers |= zip(names, self._finish_states(names, state, dtype), strict=True)
         items = [answers[name] for name in empty]
         together = self._of_frame(pd.concat(rows, axis=1)) if rows else self._of_frame(empty)
-        total: pd.Series[Any] = pd.Series(items, index=empty.columns, dtype=together.dtype)
+        try:
+            total: pd.Series[Any] = pd.Series(items, index=empty.columns, dtype=together.dtype)
+        except ValueError as error:  # Arrow's, which rounds nothing
+            raise ReduceError(
+                f"{self.how}(): one Series can't hold all answers ({error}); ask for columns by "
+                f"name, such as {self.how}({empty.columns[0]!r})"
+            ) from error
         return total
 
     def _of_frame(self, frame: pd.DataFrame | pd.Series[Any]) -> Any:

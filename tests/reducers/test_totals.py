@@ -270,3 +270,23 @@ def test_a_sum_that_does_not_fit_is_refused_by_its_columns_name(reduce):
     frame = pd.DataFrame({"a": [1, 2], "b": [2**62, 2**62], "c": [3, 4]})
     with pytest.raises(ReduceError, match="column 'b'"):
         reduce(TOTALS["sum"], [frame, frame])
+
+
+@pytest.mark.parametrize("how", ["sum", "max"])
+def test_totals_that_no_dtype_holds_together_are_refused_and_come_one_by_one(how):
+    frame = pd.DataFrame({"b": [2**53 + 1, 1], "f": pd.array([1.5, 2.5], dtype="double[pyarrow]")})
+    with pytest.raises(ValueError, match="exactly representable"):
+        getattr(frame, how)()
+    total = getattr(td, how)()
+    with pytest.raises(ReduceError, match=rf"one Series can't .* such as {how}\('b'\)"):
+        total.finish(total.partial(frame))
+    for name in frame:
+        total = getattr(td, how)(name)
+        assert total.finish(total.partial(frame)) == getattr(frame[name], how)()
+
+
+def test_the_smallest_of_no_rows_of_categories_is_refused():
+    frame = pd.DataFrame({"c": pd.Categorical(["a"])}).iloc[:0]
+    total = td.min("c")
+    with pytest.raises(ReduceError, match="min of column"):
+        total.finish(total.partial(frame))
