@@ -240,6 +240,10 @@ def find_types(
 
         read = [label for label in needed if label in dates]
         types |= infer_dates(opened, read, options, scan=scan, has_rows=leaves_all)
+        # Of an index that holds no dates pandas makes what it would be without `parse_dates`.
+        index = [label for label in find_index(options.index_col, shown) if label in read]
+        texts = [label for label in index if types[label].dtype == "str"]
+        types |= infer_columns(opened, texts, options, scan=scan, row_cache=None)
     return {**types, **named_types}
 
 

@@ -446,6 +446,24 @@ def test_a_negative_count_of_skiprows_skips_nothing_as_in_pandas(tmp_path, heade
     check(tmp_path, TEXT, skiprows=-2, header=header)
 
 
+@pytest.mark.filterwarnings("ignore:Could not infer format:UserWarning")
+@pytest.mark.parametrize(
+    "values", [("3", "1"), ("True", "False"), ("1.5", ""), ("a", "2"), ("2020-01-02", "2020-01-01")]
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"index_col": 0, "parse_dates": True},
+        {"index_col": ["i", "x"], "parse_dates": ["x", "y"]},
+        {"index_col": 0, "parse_dates": [0], "dtype_backend": "numpy_nullable"},
+    ],
+    ids=str,
+)
+def test_an_index_without_dates_is_of_the_type_that_pandas_infers(tmp_path, values, options):
+    rows = "".join(f"{value},{number},{value}\n" for number, value in enumerate(values))
+    check(tmp_path, f"i,x,y\n{rows}", **options)
+
+
 def test_an_index_that_a_file_without_rows_lacks_is_refused_by_its_option(tmp_path):
     (tmp_path / "data.csv").write_text("\n")
     with pytest.raises(PlanError, match=r"index_col=\['a'\]"):
