@@ -338,29 +338,22 @@ def as_mapping(option: str, value: Any, labels: Sequence[Hashable]) -> Mapping[H
     return dict(value)
 
 
+_KIND_OF = {"b": "bool", "i": "int64", "u": "uint64", "f": "float64", "O": "str"}
+
+
 def given_column(label: Hashable, type_: Any) -> Column:
     """Return the column of a type that was requested."""
     if isinstance(type_, Column):
         return replace(type_, label=label, is_given=True)
     dtype = to_pandas_dtype(label, type_)
     flags = {"is_given": True, "is_proven": True}
-    if isinstance(dtype, pd.CategoricalDtype):
-        return Column(label, "str", dtype, **flags)
-    if isinstance(dtype, pd.StringDtype) or dtype == np.dtype(object):
-        return Column(label, "str", dtype, **flags)
-    if is_nullable_integer(dtype):
+    if isinstance(dtype, pd.CategoricalDtype | pd.StringDtype) or is_nullable_integer(dtype):
         return Column(label, "str", dtype, **flags)
     if isinstance(dtype, np.dtype):
-        if dtype.kind == "b":
-            return Column(label, "bool", dtype, **flags)
-        if dtype.kind == "i":
-            return Column(label, "int64", dtype, **flags)
-        if dtype.kind == "u":
-            return Column(label, "uint64", dtype, **flags)
-        if dtype.kind == "f" and dtype.itemsize in {4, 8}:
-            return Column(label, "float64", dtype, **flags)
-        if dtype.kind == "U" and dtype.itemsize == 0:
-            return Column(label, "str", np.dtype(object), **flags)
+        dtype = np.dtype(object) if dtype.kind == "U" and not dtype.itemsize else dtype
+        is_read = dtype.kind in _KIND_OF and (dtype.kind != "f" or dtype.itemsize in {4, 8})
+        if is_read:
+            return Column(label, _KIND_OF[dtype.kind], dtype, **flags)
     raise PlanError(
         f"column {label!r}: chunks of CSV can't be read as {type_!r}; read it as 'str' and "
         "convert in the chunk function, or name an integer, a float, bool, 'Int64' (integers with "
