@@ -290,3 +290,14 @@ def test_the_smallest_of_no_rows_of_categories_is_refused():
     total = td.min("c")
     with pytest.raises(ReduceError, match="min of column"):
         total.finish(total.partial(frame))
+
+
+@pytest.mark.parametrize("type_", [pa.time64("us"), pa.dictionary(pa.int8(), pa.string())], ids=str)
+def test_sums_of_nulls_of_a_dtype_that_has_none_are_refused(type_):
+    column = pa.nulls(2, type_)
+    frame = pd.DataFrame({"k": [1, 2], "v": pd.arrays.ArrowExtensionArray(column)})
+    with pytest.raises(TypeError):
+        frame.groupby("k").sum()
+    for total in (td.sum("v"), td.group_by("k", a=("v", "sum"))):
+        with pytest.raises(ReduceError, match="sum"):
+            total.finish(total.partial(frame))

@@ -351,7 +351,10 @@ def _add_sums(
 def _sum_of_nothing(answer: Answer) -> pd.Series[Any]:
     """Return pandas' sums of nulls only: 0, or ``""`` for texts."""
     nulls = pd.Series([None] * answer.n_groups, dtype=answer.dtype or object)
-    return nulls.groupby(np.arange(answer.n_groups)).sum().reset_index(drop=True)
+    try:
+        return nulls.groupby(np.arange(answer.n_groups)).sum().reset_index(drop=True)
+    except TypeError as error:
+        raise ReduceError(f"{answer.label}: {error}") from error
 
 
 def _as_nullable(
