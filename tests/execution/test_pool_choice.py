@@ -20,7 +20,7 @@ from taskinity_data.execution.worker.job import Job, Step
 from taskinity_data.execution.worker.thread_time import LockWatch
 
 FRAME = pd.DataFrame({"n": range(60)})
-WAIT_S = 60.0
+WAIT_S = 300
 """Longer than anything here takes; only a failing test waits for it."""
 
 
@@ -30,7 +30,7 @@ def shared_lock(monkeypatch):
 
 
 def wait_for(path):
-    for _ in range(6000):
+    for _ in range(100 * WAIT_S):
         if path.exists():
             return
         threading.Event().wait(0.01)
