@@ -222,9 +222,9 @@ def _find_categories(
             return _dictionaries(file, reader, field)
 
         parts = list(chain.from_iterable(_map(dictionaries, files)))
-        joined = pa.concat_arrays(parts) if parts else pa.array([], field.type.value_type)
+        nothing = pa.array([], field.type.value_type)
         try:
-            values = pc.unique(joined)
+            values = pc.unique(pa.concat_arrays(parts)) if parts else nothing
         except pa.ArrowNotImplementedError as error:
             raise PlanError(
                 f"column {field.name!r}: categories of {field.type.value_type} can't be combined "
