@@ -69,7 +69,7 @@ class Simulated(Strategy):
         at = time.thread_time()
         if not self.batches:  # what is done before the first chunk is not the driver's
             self._looked_s = at
-        took_s = [self._chunk_s * self._random.uniform(0.75, 1.25) for _ in items]
+        took_s = [self._chunk_s * self._random.uniform(0.75, 1.25) for _ in range(len(items))]
         if self._first is None:
             (self._first,) = run_each(loaded, items[:1])
         free_s = heapq.heappop(self._free_s)

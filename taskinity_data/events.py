@@ -157,10 +157,13 @@ class ChunksSubmitted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunksCompleted(Event):
-    """Several `items`, chunks or not, completed together, each with its outcome in `block`."""
+    """Several `items`, chunks or not, completed together, each with its outcome in `block`.
+
+    `items` have `sizes`, the planned bytes of each.
+    """
 
     task: str
-    items: Sequence[Any]
+    items: Any
     block: OutcomeBlock
 
     def split(self) -> Iterator[ChunkFinished]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from taskinity_data.checkpoints.read_journal import Past
     from taskinity_data.checkpoints.run_directory import RunDirectory
     from taskinity_data.checkpoints.value_budget import ValueBudget
-    from taskinity_data.chunks.chunk import CutColumns
+    from taskinity_data.chunks.cut_columns import CutColumns
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.outcome_block import OutcomeBlock
 
@@ -128,24 +128,15 @@ class Checkpoints:
             return {}  # `keep` finds their identities
         return self._act(self._recall_all, name, items) or {}
 
-    def keep(
-        self,
-        name: str,
-        items: Sequence[Any],
-        ended: Outcome | OutcomeBlock,
-        columns: Sequence[Any] | None = None,
-    ) -> None:
+    def keep(self, name: str, items: Sequence[Any], ended: Outcome | OutcomeBlock) -> None:
         """Keep the outcomes of `items`, with those values that have an exact form.
 
         The rows of one without a result are quarantined, and lines that did not parse.
-        `columns` are the same items in less memory.
         """
         is_part = bool(items[0].part)
         self._counts["early"] += 0 if is_part else len(items)
-        if self._is_early:
-            items = items if columns is None else columns
-            if is_part or self._counts["early"] > MAX_EARLY:
-                ended = _without_results(ended)
+        if self._is_early and (is_part or self._counts["early"] > MAX_EARLY):
+            ended = _without_results(ended)
         self._act(self._keep, name, items, ended)
 
     def note_output(self, staging: str) -> None:
@@ -227,7 +218,7 @@ class Checkpoints:
                 output = replace(part, index=item.position, key=item.key)
             self._counts["recalled"] += 1
             self._outdated.discard(before.key[:2])
-            fan.forget([item])
+            fan.forget([item.position])
             if self._quarantine is not None:
                 self._quarantine.take(fan.name, item, before.outcome)
             return replace(
@@ -261,7 +252,7 @@ class Checkpoints:
                 self._keep(name, [item], outcome)
             return
         if record.data is not None:
-            fan.forget(items)
+            fan.forget(record.positions)
         self._write_cuts(fan)
         self._write("B", tuple(record), buffers)
         if record.part is None and self._journal is not None:

@@ -27,11 +27,11 @@ from taskinity_data.chunks.cut_again import IN_MEMORY, find_altered, identify_fi
 from taskinity_data.formats.stream import StreamBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from taskinity_data.checkpoints.read_journal import PastFanOut, PastItem
-    from taskinity_data.chunks.chunk import CutColumns
     from taskinity_data.chunks.cut_again import EarlierCuts
+    from taskinity_data.chunks.cut_columns import CutColumns
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.outcome import Outcome
     from taskinity_data.outcome_block import OutcomeBlock
@@ -170,39 +170,38 @@ class FanOutRecord:
 
     def note(self, items: Sequence[Any]) -> None:
         """Find the identity of `items` that are no chunks: functions may change them."""
-        for item in items:
-            if type(item.data) is not Chunk:
+        if items and type(items[0].data) is not Chunk:
+            for item in items:
                 self._current[item.position] = self._identify_data(item.data)
 
-    def describe_items(self, items: Sequence[Any], ended: Outcome | OutcomeBlock) -> EndedRecord:
-        """Return what the journal keeps of `items`, which have ended together."""
+    def describe_items(self, items: Any, ended: Outcome | OutcomeBlock) -> EndedRecord:
+        """Return what the journal keeps of `items`, one or columns, which have ended together."""
         first, part = items[0], None
-        is_cut = type(first.data) is Chunk
+        if len(items) > 1:
+            positions, keys, values = items.positions, items.keys, items.data
+        else:
+            positions, keys = array("I", [first.position]), bytes.fromhex(first.key)
+            values = [first.data]
         if first.part:
             part = first.origin, first.part, self._describe_pieces(first.data)
-        return EndedRecord(
-            self.name,
-            array("I", [item.position for item in items]),
-            bytes.fromhex("".join([item.key for item in items])),
-            None if is_cut else list(map(self._identify, items)),
-            ended,
-            part,
-        )
+        is_cut = type(first.data) is Chunk
+        data = None if is_cut else list(map(self._identify, positions, values))
+        return EndedRecord(self.name, positions, keys, data, ended, part)
 
     def can_find(self, record: EndedRecord) -> bool:
         """Return whether any of the items of `record` could be found by `find`."""
         has_data = record.data is None or any(record.data)
         return record.part is None and has_data and any(self.start.codes)
 
-    def forget(self, items: Sequence[Any]) -> None:
-        """Drop what `note` has found of `items`."""
-        for item in items:
-            self._current.pop(item.position, None)
+    def forget(self, positions: Iterable[int]) -> None:
+        """Drop what `note` has found of the items at `positions`."""
+        for position in positions if self._current else ():
+            self._current.pop(position, None)
 
-    def _identify(self, item: Any) -> str | None:
-        if item.position not in self._current:  # handed out before the journal began
-            self.note([item])
-        return self._current[item.position]
+    def _identify(self, position: int, data: Any) -> str | None:
+        if position not in self._current:  # handed out before the journal began
+            return self._identify_data(data)
+        return self._current[position]
 
     def _identify_data(self, data: Any) -> str | None:
         if type(data) in _SCALARS:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taskinity_data.chunks.chunk import UNREADABLE
 from taskinity_data.chunks.cut_again import EarlierPiece
+from taskinity_data.chunks.cut_columns import UNREADABLE
 
 if TYPE_CHECKING:
     from array import array

@@ -6,12 +6,10 @@ the files.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.chunks.plan_limits import refuse_failures
 from taskinity_data.data_kinds import add_counts
@@ -25,18 +23,15 @@ from taskinity_data.sources.changed import (
     mark_pieces,
     refuse_changed,
 )
-from taskinity_data.sources.file import Piece
 from taskinity_data.wording import inert_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from taskinity_data.sources.file import SourceFile
+    from taskinity_data.sources.file import Piece, SourceFile
 
 __all__ = [
-    "UNREADABLE",
     "Chunk",
-    "CutColumns",
+    "describe_file",
+    "digest_key",
     "mark_chunk",
 ]
 
@@ -98,13 +93,9 @@ class Chunk:
         """A stable name made of the files' fingerprints, the ranges and the reader's options."""
         text = self.reader.identity()
         for piece in self.pieces:
-            file = piece.file
-            nbytes, mtime_ns, inode, tag = file.fingerprint
-            number = f"tag {tag}" if tag else inode
-            text += f"\0{file.path}\0{nbytes}\0{mtime_ns}\0{number}\0{piece.start}\0{piece.stop}"
-            if file.unpacked is not None:
-                text += f"\0unpacked {tuple(file.unpacked.conversion)}"
-        return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+            before, after = describe_file(piece.file)
+            text += f"{before}\0{piece.start}\0{piece.stop}{after}"
+        return digest_key(text).hex()
 
     def read(self, as_: str = "pandas") -> Any:
         """Read the chunk's rows, with a fresh index from 0.
@@ -221,123 +212,22 @@ class Chunk:
         return f"Chunk({self}, {self.nbytes:,} bytes, {rows} rows)"
 
 
+def describe_file(file: SourceFile) -> tuple[str, str]:
+    """Return what stands for `file` in keys, before and after the range of a piece."""
+    nbytes, mtime_ns, inode, tag = file.fingerprint
+    number = f"tag {tag}" if tag else inode
+    after = "" if file.unpacked is None else f"\0unpacked {tuple(file.unpacked.conversion)}"
+    return f"\0{file.path}\0{nbytes}\0{mtime_ns}\0{number}", after
+
+
+def digest_key(text: str) -> bytes:
+    """Return the digest that is a key, of the text that it is made of."""
+    return blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+
+
 def mark_chunk(chunk: Chunk) -> Chunk:
     """Return `chunk` with its mark."""
     if chunk.reader.is_in_memory:
         return chunk
     mark = mark_pieces(chunk.pieces, chunk.reader.unit)
     return Chunk(chunk.reader, chunk.pieces, chunk.index, mark)
-
-
-_UNKNOWN = -1
-"""Stands for None among whole numbers."""
-
-UNREADABLE = -2
-"""The mark of a chunk that can't be read."""
-
-
-class CutColumns(Sequence[Chunk]):
-    """Chunks in the order in which they were added, in about 70 bytes each; a slice is a tuple.
-
-    Those with another reader than the first, another index than their position here, or a failure
-    are kept as they are, too.
-
-    Parameters
-    ----------
-    chunks : iterable of Chunk
-
-    Attributes
-    ----------
-    files : list of SourceFile
-        Those of the pieces, in order; what two chunks share one after the other is there once.
-    """
-
-    def __init__(self, chunks: Iterable[Chunk] = ()) -> None:
-        self._reader: Reader | None = None
-        self.files: list[SourceFile] = []
-        self._file_numbers = array("i")
-        self._ranges = array("q")
-        self._ends = array("q", [0])
-        self._marks = array("q")
-        self._others: dict[int, Chunk] = {}
-        for chunk in chunks:
-            self.append(chunk)
-
-    def append(self, chunk: Chunk) -> None:
-        """Add `chunk`."""
-        number, files = len(self._marks), self.files
-        if self._reader is None:
-            self._reader = chunk.reader
-        mark = _UNKNOWN if chunk.mark is None else chunk.mark
-        for piece in chunk.pieces:
-            if not files or piece.file is not files[-1]:
-                files.append(piece.file)
-            self._file_numbers.append(len(files) - 1)
-            rows = _UNKNOWN if piece.rows is None else piece.rows
-            self._ranges.extend((piece.start, piece.stop, piece.nbytes, rows))
-        if chunk.failure is not None:
-            mark = UNREADABLE
-        if mark == UNREADABLE or chunk.reader is not self._reader or chunk.index != number:
-            self._others[number] = chunk
-        self._ends.append(len(self._file_numbers))
-        self._marks.append(mark)
-
-    def columns(self, start: int = 0) -> tuple[array[int], ...]:
-        """Return the columns of the chunks from `start` on.
-
-        Numbers of files; start, stop, bytes and rows of each piece, -1 for unknown rows; where the
-        pieces of each chunk end, with where the first one's begin; marks, -1 where there is none.
-        """
-        first = self._ends[start]
-        return (
-            self._file_numbers[first:],
-            self._ranges[4 * first :],
-            self._ends[start:],
-            self._marks[start:],
-        )
-
-    @property
-    def rows(self) -> int | None:
-        """Rows of all chunks, None where those of one are unknown."""
-        counts = self._ranges[3::4]
-        return None if _UNKNOWN in counts else sum(counts)
-
-    def __len__(self) -> int:
-        return len(self._marks)
-
-    @overload
-    def __getitem__(self, index: int) -> Chunk: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Chunk, ...]: ...
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return tuple(self[number] for number in range(*index.indices(len(self))))
-        number = range(len(self))[index]
-        if number in self._others:
-            return self._others[number]
-        pieces = tuple(map(self._piece, range(self._ends[number], self._ends[number + 1])))
-        mark = self._marks[number]
-        assert self._reader is not None
-        return Chunk(self._reader, pieces, number, None if mark == _UNKNOWN else mark)
-
-    def iter_pieces(self) -> Iterator[Piece]:
-        """Yield the pieces of all chunks, in order."""
-        return map(self._piece, range(len(self._file_numbers)))
-
-    def _piece(self, number: int) -> Piece:
-        start, stop, nbytes, rows = self._ranges[4 * number : 4 * number + 4]
-        file = self.files[self._file_numbers[number]]
-        return Piece(file, start, stop, nbytes, None if rows == _UNKNOWN else rows)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, (CutColumns, tuple)):
-            return NotImplemented
-        return len(self) == len(other) and all(map(Chunk.__eq__, self, other))
-
-    # It grows, as a list does.
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return repr(tuple(self))

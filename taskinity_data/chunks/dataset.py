@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.chunk import Chunk, CutColumns, mark_chunk
+from taskinity_data.chunks.chunk import Chunk, mark_chunk
 from taskinity_data.chunks.cut import ChunkSize, cut, divide, parse_chunk_size
+from taskinity_data.chunks.cut_columns import CutColumns
 from taskinity_data.chunks.plan import ChunkPlan, describe_files
 from taskinity_data.chunks.plan_limits import (
     check_memory,

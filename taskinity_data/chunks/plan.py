@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
 
-from taskinity_data.chunks.chunk import CutColumns
+from taskinity_data.chunks.cut_columns import CutColumns
 from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import LedgerError
 from taskinity_data.wording import format_nbytes, inert_line, to_html, to_text

@@ -6,7 +6,7 @@ import heapq
 import time
 from collections import Counter
 from dataclasses import replace
-from itertools import count, islice
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +14,18 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.errors import WorkerDied
 from taskinity_data.execution.split_chunks import is_too_large
 from taskinity_data.execution.worker.failures import describe_failure, hide_in_outcome
+from taskinity_data.execution.worker.job import Item, ItemColumns
 from taskinity_data.outcome import Attempt, Outcome, Status, without_logs
 from taskinity_data.outcome_block import OutcomeBlock, is_plain
 from taskinity_data.wording import without_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from taskinity_data.chunks.sizing import Size
     from taskinity_data.execution.fan_out import RunningFanOut
     from taskinity_data.execution.retry_rules import Action
     from taskinity_data.execution.window import Batch
-    from taskinity_data.execution.worker.job import Item
     from taskinity_data.policy import Policy
 
 __all__ = [
@@ -213,7 +213,7 @@ class Attempts:
     ) -> Iterator[tuple[Any, Outcome | OutcomeBlock]]:
         """Yield the items of `batch` that have ended with its `results`, each with its outcome.
 
-        Those of a block come together as a list, and so does one with a plain outcome.
+        Those of a block come together in a sequence, and so does one with a plain outcome.
         """
         is_lost = isinstance(results, BaseException)
         if isinstance(results, BaseException):
@@ -221,7 +221,7 @@ class Attempts:
                 return
             results = [results] * len(batch.items)
         for item, outcome in self._match(batch, results):
-            if isinstance(item, list):
+            if not isinstance(item, Item):
                 yield item, outcome
                 continue
             if isinstance(outcome, BaseException):
@@ -241,25 +241,29 @@ class Attempts:
 
         Items without a result were left out, since the batch took long; they run next.
         """
-        left = iter(batch.items)
+        start = 0
         for result in results:
             if not isinstance(result, OutcomeBlock):
-                item = next(left)
+                item = batch.items[start]
+                start += 1
                 is_joined = isinstance(result, Outcome) and is_plain(result)
                 yield ([item] if is_joined and self._are_new(batch, [item]) else item), result
                 continue
-            items = list(islice(left, len(result)))
+            items = batch.items[start : start + len(result)]
+            start += len(result)
             if not result.lost and self._are_new(batch, items):
                 yield items, result
             else:
                 yield from zip(items, result.outcomes(items), strict=True)
         if not self._is_stopped:
-            for item in left:
+            for item in batch.items[start:]:
                 self.retries.add(batch, item, 0.0)
 
-    def _are_new(self, batch: Batch, items: list[Item]) -> bool:
+    def _are_new(self, batch: Batch, items: Sequence[Item]) -> bool:
         """Return whether `items` are whole ones of a fan-out that were never tried before."""
         name = batch.name
+        if isinstance(items, ItemColumns):
+            return True
         return name in self._fan_outs and not any(
             item.part or (self._before and (name, item.index) in self._before) for item in items
         )

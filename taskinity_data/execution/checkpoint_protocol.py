@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from taskinity_data.chunks.chunk import CutColumns
     from taskinity_data.chunks.cut_again import EarlierCuts
+    from taskinity_data.chunks.cut_columns import CutColumns
     from taskinity_data.chunks.open_dataset import Dataset
     from taskinity_data.execution.worker.job import Item, Job
     from taskinity_data.outcome import Outcome
@@ -41,16 +41,9 @@ class CheckpointKeeper(Protocol):
         `chunks` are all of the fan-out that were handed out, and those that will be.
         """
 
-    def keep(
-        self,
-        name: str,
-        items: Sequence[Item],
-        ended: Outcome | OutcomeBlock,
-        columns: Sequence[Item] | None = None,
-    ) -> None:
+    def keep(self, name: str, items: Sequence[Item], ended: Outcome | OutcomeBlock) -> None:
         """Store the final outcome of an item, or of those of a block, before values are combined.
 
         The value of a part is left out: it is not a chunk of the plan, and a split chunk is run
-        again. `columns` are the same items in less memory. Rows of one that has no result are
-        kept, too, and bad lines.
+        again. Rows of one that has no result are kept, too, and bad lines.
         """

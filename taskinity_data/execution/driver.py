@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from taskinity_data.errors import LedgerError, SchedulerError, TaskinityDataError
 from taskinity_data.execution.attempts import Attempts, run_here
 from taskinity_data.execution.fan_out_results import Completed
-from taskinity_data.execution.run_account import Account, ItemColumns
+from taskinity_data.execution.run_account import Account
 from taskinity_data.execution.run_progress import StageProgress, StopRules, failing, timed
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.split_chunks import guard_items
 from taskinity_data.execution.window import Window, make_key
-from taskinity_data.execution.worker.job import Item, Job
+from taskinity_data.execution.worker.job import Item, ItemColumns, Job, join_items
 from taskinity_data.machine import read_umask
 from taskinity_data.outcome import Outcome, RunStatus, Status
 from taskinity_data.redact import hide
@@ -252,13 +252,13 @@ class Driver:
             self._finish_if_done(fan_out.name)
         return len(batches or ())
 
-    def _take(self, fan_out: RunningFanOut, strategy: Strategy, room: int) -> list[list[Item]]:
+    def _take(self, fan_out: RunningFanOut, strategy: Strategy, room: int) -> list[Sequence[Item]]:
         """Return the next batches of items that must run, without what an earlier run has ended."""
-        left: list[list[Item]] = []
+        left: list[Sequence[Item]] = []
         while not left and not fan_out.is_cut and self.stop_reason is None:
             with timed(self.seconds, "plan"):
                 batches = fan_out.take_batches(room, strategy.workers, strategy.target_s)
-            keeper, items = self._checkpoints, [item for batch in batches for item in batch]
+            keeper, items = self._checkpoints, join_items(batches)
             name, chunks = fan_out.name, fan_out.whole_chunks
             recalled = {} if keeper is None else keeper.recall(name, items, chunks)
             for number, outcome in recalled.items():
@@ -266,18 +266,18 @@ class Driver:
                 self._settle(fan_out, items[number], outcome, shares_process=True)
             if recalled:
                 done = {items[number].index for number in recalled}
-                rest = ([item for item in batch if item.index not in done] for batch in batches)
-                batches = [batch for batch in rest if batch]
+                left = [[item for item in batch if item.index not in done] for batch in batches]
+                batches = [batch for batch in left if batch]
             left = batches
         return left
 
-    def _submit(self, strategy: Strategy, name: str, job: Job, *batches: list[Item]) -> None:
+    def _submit(self, strategy: Strategy, name: str, job: Job, *batches: Sequence[Item]) -> None:
         self.has_submitted = True
         # A plain aggregate's list is not sent elsewhere unless its own time limit asks for it.
         deadline = None if self.chooser.is_local(strategy) else self._limits.deadline
         guarded = guard_items(batches, job, strategy, deadline)
         if name in self._active:
-            self.account.submit(name, [item for items in guarded for item in items])
+            self.account.submit(name, join_items(guarded))
         self._window.submit(name, guarded, strategy, job)
 
     def _wait(self) -> None:
@@ -298,7 +298,7 @@ class Driver:
                 self.fail(str(outcomes), outcomes)
                 continue
             for item, ended in self._judge.take_in(batch, outcomes):
-                if isinstance(item, list):
+                if not isinstance(item, Item):
                     self._completed.add(batch, item, ended)
                 elif isinstance(ended, Outcome):
                     self._completed.end()
@@ -329,14 +329,16 @@ class Driver:
             if reason is not None:
                 self.fail(reason, outcome.failure.error if outcome.failure else None)
 
-    def _end_block(self, batch: Batch, items: list[Item], block: OutcomeBlock) -> None:
+    def _end_block(self, batch: Batch, parts: list[Sequence[Item]], block: OutcomeBlock) -> None:
         fan_out = self._active[batch.name]
-        columns = ItemColumns.of(items, fan_out.whole_chunks)
+        items = ItemColumns(fan_out.whole_chunks or None)
+        for part in parts:
+            items.add(part)
         if self._checkpoints is not None:
-            self._checkpoints.keep(batch.name, items, block, columns)
+            self._checkpoints.keep(batch.name, items, block)
         with timed(self.seconds, "combine"), failing(fan_out.name, self.fail):
             fan_out.end_block(items, block, not batch.strategy.crosses_processes)
-        self.account.end_block(fan_out.name, items, block, columns)
+        self.account.end_block(fan_out.name, items, block)
 
     def _settle(
         self, fan_out: RunningFanOut, item: Item, outcome: Outcome, shares_process: bool

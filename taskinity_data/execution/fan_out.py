@@ -11,7 +11,8 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from taskinity_data.chunks.chunk import Chunk, CutColumns
+from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.cut_columns import CutColumns
 from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import TARGET_S, Learner, Size
 from taskinity_data.data_kinds import add_counts
@@ -19,14 +20,15 @@ from taskinity_data.errors import LedgerError
 from taskinity_data.execution.fan_out_results import CATEGORIES, Ledger, Results
 from taskinity_data.execution.item_costs import ItemCosts, weigh
 from taskinity_data.execution.split_chunks import SplitChunks
+from taskinity_data.execution.worker.job import Item, ItemColumns, join_items
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.outcome import Outcome, Status
 from taskinity_data.reducers.tree import ABSENT, OrderedTree
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.execution.worker.job import Job
     from taskinity_data.outcome_block import OutcomeBlock
     from taskinity_data.sources.file import Piece
 
@@ -42,7 +44,7 @@ class RunningFanOut:
     Parameters
     ----------
     job : Job
-    items : generator of Item
+    items : iterable of Chunk or Item
         Pulled one by one, so that a plan can be streamed and sizes can change on the way.
     extents : sequence of Piece
         All data of each file, which the chunks must tile; empty where items are not chunks.
@@ -65,7 +67,7 @@ class RunningFanOut:
     def __init__(
         self,
         job: Job,
-        items: Generator[Item],
+        items: Iterable[Chunk | Item],
         *,
         extents: Sequence[Piece] = (),
         total_nbytes: int = 0,
@@ -94,8 +96,7 @@ class RunningFanOut:
         self.completed = 0
         self._splits = splits
         self._split = SplitChunks()
-        self._items: Iterator[Item] = items
-        self._source = items
+        self._items: Iterator[Chunk | Item] = iter(items)
         self._total_items = total_items
         self._workers = 1
         self._failure: Exception | None = None
@@ -116,10 +117,10 @@ class RunningFanOut:
 
     def take_batches(
         self, count: int, workers: int, target_s: float = TARGET_S
-    ) -> list[list[Item]]:
+    ) -> list[Sequence[Item]]:
         """Return the next batches, at most `count`, and no more than can be cut in no time."""
         until_s = time.perf_counter() + HAND_OUT_S
-        batches: list[list[Item]] = []
+        batches: list[Sequence[Item]] = []
         if self._failure is not None:
             raise self._failure
         while len(batches) < count:
@@ -134,11 +135,11 @@ class RunningFanOut:
                 break
             batches.append(batch)
             # An iterator may take long for its next frame.
-            if isinstance(batch[0].data, StreamBlock) or time.perf_counter() > until_s:
+            if _is_streamed(batch) or time.perf_counter() > until_s:
                 break
         return batches
 
-    def take_batch(self, workers: int, target_s: float = TARGET_S) -> list[Item]:
+    def take_batch(self, workers: int, target_s: float = TARGET_S) -> Sequence[Item]:
         """Return the next items that travel together; empty only at the end.
 
         `target_s` is how long a chunk should take where nothing speaks against it.
@@ -147,39 +148,50 @@ class RunningFanOut:
         self.costs.aim_at(target_s)
         batch = self._take(1)
         # More frames of a stream at once would be more in memory at once.
-        if batch and not isinstance(batch[0].data, StreamBlock):
-            weight = weigh(batch[0])
+        if batch and not _is_streamed(batch):
+            weight = batch.sizes[0] or 1 if isinstance(batch, ItemColumns) else weigh(batch[0])
             size = self.costs.batch_size(weight, self._remaining_weight(), workers)
-            batch += self._take(size - 1, (size - 1) * weight)
+            batch = join_items([batch, self._take(size - 1, (size - 1) * weight)])
         return batch
 
     def peek(self, count: int) -> list[Item]:
         """Return the first of the items that are left, which are handed out all the same."""
-        first_items = list(islice(self._items, count))
-        self._items = chain(first_items, self._items)
-        return first_items
+        first = list(islice(self._items, count))
+        self._items = chain(first, self._items)
+        return [
+            Item(data.key, data, number) if isinstance(data, Chunk) else data
+            for number, data in enumerate(first)
+        ]
 
-    def _take(self, count: int, max_weight: float = math.inf) -> list[Item]:
+    def _take(self, count: int, max_weight: float = math.inf) -> Sequence[Item]:
         """Take `count` items, fewer where later ones weigh more and these have `max_weight`."""
-        items: list[Item] = []
-        weight = 0
-        while len(items) < count and weight < max_weight and not self.is_cut:
-            item = next(self._items, None)
-            if item is None:
+        columns, items = ItemColumns(self.whole_chunks), list[Item]()
+        start, weight = self.positions, 0
+        while self.positions - start < count and weight < max_weight and not self.is_cut:
+            data = next(self._items, None)
+            if data is None:
                 self.is_cut = True
                 for tree in self._trees:
                     tree.close(self.positions)
                 break
+            position, self.positions = self.positions, self.positions + 1
             self.handed_out += 1
-            self.positions += 1
-            self.cut_nbytes += item.nbytes
-            weight += weigh(item)
-            if type(item.data) is Chunk:
-                self.whole_chunks.append(item.data)
-            elif self._counted_rows is not None:
-                self._counted_rows = None if item.rows is None else self._counted_rows + item.rows
-            items += self.fit(item)
-        return items
+            if isinstance(data, Item):
+                weight += 1
+                items.append(data)
+                if self._counted_rows is not None:
+                    rows = data.rows
+                    self._counted_rows = None if rows is None else self._counted_rows + rows
+                continue
+            nbytes = data.nbytes
+            self.cut_nbytes += nbytes
+            weight += nbytes or 1
+            self.whole_chunks.append(data)
+            if items or not self.costs.fits(nbytes):
+                items += self.fit(Item(data.key, data, position))
+            else:
+                columns.positions.append(position)
+        return [*columns, *items] if items else columns
 
     @property
     def chunks(self) -> CutColumns:
@@ -258,7 +270,7 @@ class RunningFanOut:
 
     def close(self) -> None:
         """Let go of what is not handed out (a pass over files ends, with its threads) or held."""
-        self._source.close()
+        self._items = iter(())
         if self.whole_chunks and (cache := self.whole_chunks[0].reader.row_cache) is not None:
             cache.clear()
 
@@ -279,21 +291,21 @@ class RunningFanOut:
         for number, tree in enumerate(self._trees):
             tree.add(item.index, partials[number] if completed else ABSENT)
         if self.job.keeps_result and completed:
-            self.results.put(item, result)
+            self.results.put(item.index, result)
 
-    def end_block(self, items: Sequence[Item], block: OutcomeBlock, shares_process: bool) -> None:
+    def end_block(self, items: ItemColumns, block: OutcomeBlock, shares_process: bool) -> None:
         """Take the outcomes of `items`, which completed together: see `end`."""
         self.ended += len(items)
-        sizes = [item.nbytes for item in items]
+        sizes = items.sizes
         self.costs.end_block(sizes, block, shares_process)
         self.ledger.enter_block(items, sum(sizes), block)
         self.completed += len(items)
         for number, tree in enumerate(self._trees):
-            for item, (partials, _) in zip(items, block.values, strict=True):
-                tree.add(item.index, partials[number])
+            for position, (partials, _) in zip(items.positions, block.values, strict=True):
+                tree.add((position,), partials[number])
         if self.job.keeps_result:
-            for item, (_, result) in zip(items, block.values, strict=True):
-                self.results.put(item, result)
+            for position, (_, result) in zip(items.positions, block.values, strict=True):
+                self.results.put((position,), result)
 
     def loses(self, item: Item, outcome: Outcome) -> bool:
         """Return whether with `outcome` a chunk, split or not, has ended without a result.
@@ -347,3 +359,7 @@ class RunningFanOut:
                     f"{self.name}: {booked['planned']:,} {unit} were planned, but not all are "
                     f"accounted for ({booked}); please report this as a bug"
                 )
+
+
+def _is_streamed(batch: Sequence[Item]) -> bool:
+    return not isinstance(batch, ItemColumns) and isinstance(batch[0].data, StreamBlock)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from taskinity_data.execution.window import Batch
-    from taskinity_data.execution.worker.job import Item
+    from taskinity_data.execution.worker.job import Item, ItemColumns
 
 __all__ = ["CATEGORIES", "Completed", "Ledger", "Results"]
 
@@ -43,10 +43,10 @@ class Ledger:
         else:
             self.rows[category] += item.rows or 0
 
-    def enter_block(self, items: Sequence[Item], nbytes: int, block: OutcomeBlock) -> None:
+    def enter_block(self, items: ItemColumns, nbytes: int, block: OutcomeBlock) -> None:
         """Book the outcomes of `items`, which have `nbytes` and completed together."""
         self.nbytes["processed"] += nbytes
-        rows, filtered = block.read_rows(item.rows for item in items)
+        rows, filtered = block.read_rows(items.planned_rows)
         self.rows["processed"] += rows
         self.rows["filtered"] += filtered
 
@@ -66,15 +66,15 @@ class Results:
         self._whole: list[Any] = []
         self._parts: dict[tuple[int, ...], Any] = {}
 
-    def put(self, item: Item, result: Any) -> None:
-        """Add the result of `item`."""
-        if item.part:
-            self._parts[item.index] = result
+    def put(self, index: tuple[int, ...], result: Any) -> None:
+        """Add the result of the item at `index`."""
+        if len(index) > 1:
+            self._parts[index] = result
             return
-        missing = item.position + 1 - len(self._whole)
+        missing = index[0] + 1 - len(self._whole)
         if missing > 0:
             self._whole += [ABSENT] * missing
-        self._whole[item.position] = result
+        self._whole[index[0]] = result
 
     def as_list(self) -> list[Any]:
         """Return them in order."""
@@ -102,17 +102,17 @@ class Completed:
     Parameters
     ----------
     end : callable
-        Takes a batch, items of its fan-out that its strategy ran, and their outcomes.
+        Takes a batch, items of its fan-out that its strategy ran, in parts, and their outcomes.
     """
 
-    def __init__(self, end: Callable[[Batch, list[Item], OutcomeBlock], None]) -> None:
+    def __init__(self, end: Callable[[Batch, list[Sequence[Item]], OutcomeBlock], None]) -> None:
         self._end = end
         self._batch: Batch | None = None
-        self._items: list[Item] = []
+        self._parts: list[Sequence[Item]] = []
         self._block = OutcomeBlock("")
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._block)
 
     def add(self, batch: Batch, items: Sequence[Item], ended: Outcome | OutcomeBlock) -> None:
         """Add `items` of `batch`: those of a block, or the one of a plain outcome."""
@@ -122,9 +122,9 @@ class Completed:
         )
         if is_other or len(self) + len(items) > MAX_ITEMS:
             self.end()
-        if not self._items:
+        if not self._parts:
             self._batch, self._block = batch, OutcomeBlock(batch.name)
-        self._items += items
+        self._parts.append(items)
         if isinstance(ended, OutcomeBlock):
             self._block.add_block(ended)
         else:
@@ -132,6 +132,7 @@ class Completed:
 
     def end(self) -> None:
         """Let what was added be taken in."""
-        if self._batch is not None and self._items:
-            items, self._items = self._items, []
-            self._end(self._batch, items, self._block)
+        if self._batch is not None and self._parts:
+            parts, block = self._parts, self._block
+            self._parts, self._block = [], OutcomeBlock("")
+            self._end(self._batch, parts, block)

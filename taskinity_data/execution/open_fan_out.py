@@ -309,7 +309,7 @@ def _cut(
     learner = Learner(fixed) if fixed else dataset.learner(strategy.workers, memory_nbytes)
     fan_out = RunningFanOut(
         job,
-        chunk_items(cut(next_target)),
+        cut(next_target),
         extents=dataset.extents,
         total_nbytes=extent.nbytes,
         total_rows=extent.rows,
@@ -380,7 +380,7 @@ def _open_chunks(
     nbytes = sum(chunk.nbytes for chunk in chunks)
     return RunningFanOut(
         job,
-        chunk_items(chunks),
+        chunks,
         extents=extents,
         total_nbytes=nbytes,
         total_rows=add_counts(chunk.rows for chunk in chunks),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +14,7 @@ from itertools import tee
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data import events
-from taskinity_data.chunks.chunk import Chunk
-from taskinity_data.execution.worker.job import Item
+from taskinity_data.execution.worker.job import ItemColumns
 from taskinity_data.outcome import (
     LOST_WITH_WORKER,
     BadLine,
@@ -31,12 +29,12 @@ from taskinity_data.redact import hide
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from taskinity_data.chunks.chunk import CutColumns
     from taskinity_data.chunks.sizing import Size
     from taskinity_data.execution.fan_out import RunningFanOut
+    from taskinity_data.execution.worker.job import Item
     from taskinity_data.outcome import Attempt, Outcome
 
-__all__ = ["Account", "BadLineBook", "EndedItems", "Entry", "ItemColumns", "Notices"]
+__all__ = ["Account", "BadLineBook", "EndedItems", "Entry", "Notices"]
 
 
 class Account:
@@ -108,11 +106,9 @@ class Account:
         self._book(item, self.bad_lines.take(name, item, outcome))
         self._emit(events.ChunkFinished(self._run_id, time.time(), name, outcome, *item.file_range))
 
-    def end_block(
-        self, name: str, items: Sequence[Item], block: OutcomeBlock, columns: Sequence[Item]
-    ) -> None:
-        """Book the outcomes of `items`, which completed together; `columns` are kept of them."""
-        self.outcomes.extend(columns, block.without_values())
+    def end_block(self, name: str, items: ItemColumns, block: OutcomeBlock) -> None:
+        """Book the outcomes of `items`, which completed together."""
+        self.outcomes.extend(items, block.without_values())
         completed = events.ChunksCompleted(self._run_id, time.time(), name, items, block)
         self._emit(completed if len(items) > 1 else next(completed.split()))
 
@@ -130,70 +126,9 @@ class Account:
         return booked
 
 
-_KEY_NBYTES = 16
-
 _MAX_JOINED = 1 << 14
 """Items that ended together are joined to those before, up to so many: columns alone take about a
 kilobyte."""
-
-
-class ItemColumns(Sequence[Item]):
-    """Whole items at their first attempt: of chunks their positions, of others about 20 bytes each
-    beside their data.
-
-    Parameters
-    ----------
-    chunks : CutColumns, optional
-        The chunks that are their data, by position; None: key and data of each are kept here.
-    """
-
-    __slots__ = ("chunks", "data", "keys", "positions", "rows")
-
-    def __init__(self, chunks: CutColumns | None = None) -> None:
-        self.chunks = chunks
-        self.keys = bytearray()
-        self.positions = array("I")
-        self.data: list[Any] = []
-        self.rows: dict[int, int | None] = {}
-        """What items count for, where that is not 1."""
-
-    @staticmethod
-    def of(items: Sequence[Item], chunks: CutColumns | None = None) -> Sequence[Item]:
-        """Return `items` in columns, as they are where these have not all that is to be kept."""
-        if any(item.part or item.attempt > 1 or item.is_suspect for item in items):
-            return items
-        columns = ItemColumns(chunks if type(items[0].data) is Chunk else None)
-        columns.positions.extend([item.position for item in items])
-        if columns.chunks is None:
-            columns.keys += bytes.fromhex("".join([item.key for item in items]))
-            columns.data += [item.data for item in items]
-            columns.rows = {
-                number: item.counted_rows
-                for number, item in enumerate(items)
-                if item.counted_rows != 1
-            }
-        return columns
-
-    def add(self, other: ItemColumns) -> None:
-        """Add the items of `other`."""
-        self.rows |= {len(self) + number: rows for number, rows in other.rows.items()}
-        self.keys += other.keys
-        self.positions += other.positions
-        self.data += other.data
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, number: Any) -> Any:
-        if isinstance(number, slice):
-            return [self[index] for index in range(len(self))[number]]
-        position = self.positions[number]
-        if self.chunks is not None:
-            chunk = self.chunks[position]
-            return Item(chunk.key, chunk, position)
-        start = number * _KEY_NBYTES
-        key = self.keys[start : start + _KEY_NBYTES].hex()
-        return Item(key, self.data[number], position, counted_rows=self.rows.get(number, 1))
 
 
 class EndedItems(Sequence["tuple[Item | None, Outcome]"]):
@@ -211,12 +146,9 @@ class EndedItems(Sequence["tuple[Item | None, Outcome]"]):
         self._parts.append((item, outcome))
         self._count += 1
 
-    def extend(self, items: Sequence[Item], block: OutcomeBlock) -> None:
+    def extend(self, items: ItemColumns, block: OutcomeBlock) -> None:
         """Add the `items` of a block."""
         self._count += len(items)
-        if not isinstance(items, ItemColumns):
-            self._parts.append((items, block))
-            return
         before: Any
         before, last = self._parts[-1] if self._parts else (None, block)
         is_same = isinstance(before, ItemColumns) and before.chunks is items.chunks

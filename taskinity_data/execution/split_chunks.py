@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskinity_data.chunks.chunk import CutColumns
+from taskinity_data.chunks.cut_columns import CutColumns
 from taskinity_data.execution.schedulers.base import check_timeouts
-from taskinity_data.execution.worker.job import Guard
+from taskinity_data.execution.worker.job import Guard, ItemColumns
 from taskinity_data.outcome import Status
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _MIN_NBYTES = 256 << 20
 
 
 def guard_items(
-    batches: Sequence[list[Item]], job: Job, strategy: Strategy, deadline: Deadline | None
-) -> Sequence[list[Item]]:
+    batches: Sequence[Sequence[Item]], job: Job, strategy: Strategy, deadline: Deadline | None
+) -> Sequence[Sequence[Item]]:
     """Return `batches` with guards on the items that may have to be stopped, without elsewhere.
 
     That is where a step has a time limit, where a worker died under it, and where the run has an
@@ -50,7 +50,10 @@ def guard_items(
         deadline is not None and not strategy.can_abort and strategy.can_send(job)
     )
     if not needs_all and not any(
-        item.is_suspect or item.guard is not None for items in batches for item in items
+        item.is_suspect or item.guard is not None
+        for items in batches
+        if not isinstance(items, ItemColumns)
+        for item in items
     ):
         return batches
     guard = make_guard(strategy.memory_nbytes, deadline) if strategy.can_end else None

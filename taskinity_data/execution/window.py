@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.errors import WorkerDied
 from taskinity_data.execution.schedulers.base import NotRun
+from taskinity_data.execution.worker.job import ItemColumns
 from taskinity_data.outcome import Outcome
 from taskinity_data.outcome_block import OutcomeBlock
 
@@ -44,7 +45,7 @@ class Batch(NamedTuple):
     """Items that travel together: of the task `name`, for `job`, by `strategy`."""
 
     name: str
-    items: list[Item]
+    items: Sequence[Item]
     strategy: Strategy
     job: Job
     submitted_s: float
@@ -129,7 +130,7 @@ class Window:
         return True
 
     def submit(
-        self, name: str, batches: Sequence[list[Item]], strategy: Strategy, job: Job
+        self, name: str, batches: Sequence[Sequence[Item]], strategy: Strategy, job: Job
     ) -> Sequence[Pending]:
         """Hand `batches` to their strategy, each under a key of its own; a job is loaded once."""
         ids = id(strategy), id(job)
@@ -183,7 +184,8 @@ class Window:
                 if isinstance(outcomes, NotRun) and not self._is_cancelled:
                     self._submit_again(batch)
                     continue
-                if batch.items[0].data is not None:  # no plain task
+                is_chunks = isinstance(batch.items, ItemColumns)
+                if is_chunks or batch.items[0].data is not None:  # no plain task
                     self._measure(outcomes)
                 ended.append((batch, outcomes))
         return ended

@@ -38,8 +38,8 @@ __all__ = ["Tally", "TaskTally"]
 class TaskTally(TaskCount):
     """One task, or one fan-out, as progress shows it.
 
-    `at_work` are chunks that a worker or its queue has. `stopped_by` is the status of a run that
-    ended before it.
+    `at_work` are chunks that a worker or its queue has; some that go back are counted twice.
+    `stopped_by` is the status of a run that ended before it.
     """
 
     now_s: float = 0.0
@@ -47,12 +47,13 @@ class TaskTally(TaskCount):
     stopped_by: str = ""
     has_failed: bool = False
     workers: int = 1
-    at_work: set[str] = field(default_factory=set)
+    at_work: int = 0
 
     @property
     def left_s(self) -> float | None:
         """Seconds left, None if unknown."""
-        return self.estimate_left(self.now_s, self.workers, len(self.at_work))
+        max_left = self.at_work if self.chunks is None else self.chunks - self.ended
+        return self.estimate_left(self.now_s, self.workers, min(self.at_work, max_left))
 
     @property
     def state(self) -> str:
@@ -117,7 +118,7 @@ class TaskTally(TaskCount):
         """Count a chunk that has ended."""
         outcome = event.outcome
         self.is_fan_out, self.now_s = True, event.at_s
-        self.at_work.discard(outcome.key)
+        self.at_work = max(0, self.at_work - (not outcome.is_recalled))
         self.counts[state_of(outcome)] += 1
         rows = (outcome.rows or 0) if outcome.status is Status.COMPLETED else 0
         worked_s = sum(attempt.duration_s for attempt in outcome.attempts)
@@ -127,11 +128,12 @@ class TaskTally(TaskCount):
     def take_batch(self, event: ChunksCompleted) -> None:
         """Count chunks that have completed together."""
         self.is_fan_out, self.now_s = True, event.at_s
-        self.at_work.difference_update(item.key for item in event.items)
         count, block = len(event.items), event.block
+        self.at_work = max(0, self.at_work - count)
         self.counts["COMPLETED"] += count
-        nbytes = sum(item.nbytes for item in event.items)
-        self.add_ended(nbytes, block.rows, block.duration_s, event.at_s, chunks=count)
+        self.add_ended(
+            sum(event.items.sizes), block.rows, block.duration_s, event.at_s, chunks=count
+        )
 
 
 @dataclass(slots=True)
@@ -172,18 +174,17 @@ class Tally:
                 task.is_fan_out, task.is_final = True, event.is_final
                 task.chunks, task.nbytes = event.chunks, event.nbytes
             case ChunkSubmitted():
-                self._task(event.task, event.at_s).at_work.add(event.key)
+                self._task(event.task, event.at_s).at_work += 1
             case ChunkRetried():
                 task = self._task(event.task, event.at_s)
                 task.retried += 1
-                task.at_work.discard(event.key)
+                task.at_work = max(0, task.at_work - 1)
             case ChunkFinished():
                 self._task(event.task, event.at_s).take(event)
                 for attempt in event.outcome.attempts:
                     self.peak_nbytes = max(self.peak_nbytes, attempt.peak_nbytes or 0)
             case ChunksSubmitted():
-                task = self._task(event.task, event.at_s)
-                task.at_work.update(item.key for item in event.items)
+                self._task(event.task, event.at_s).at_work += len(event.items)
             case ChunksCompleted():
                 self._task(event.task, event.at_s).take_batch(event)
                 self.peak_nbytes = max(self.peak_nbytes, event.block.peak_nbytes or 0)

@@ -2,6 +2,7 @@
 
 import os
 import tracemalloc
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -10,15 +11,18 @@ import pytest
 import taskinity_data as td
 from taskinity_data import events
 from taskinity_data.checkpoints import checkpoints
+from taskinity_data.chunks.chunk import mark_chunk
+from taskinity_data.chunks.cut_columns import CutColumns
 from taskinity_data.chunks.sizing import Learner
 from taskinity_data.errors import FlowFailed
 from taskinity_data.execution.open_fan_out import PieceOptions, open_fan_out
-from taskinity_data.execution.run_account import EndedItems, ItemColumns
+from taskinity_data.execution.run_account import EndedItems
 from taskinity_data.execution.schedulers.base import SynchronousStrategy
 from taskinity_data.execution.schedulers.restarts import add_lost
 from taskinity_data.execution.worker import run_item as run_item_module
-from taskinity_data.execution.worker.job import Item, Job, Step
+from taskinity_data.execution.worker.job import Item, ItemColumns, Job, Step
 from taskinity_data.execution.worker.run_item import run_each, run_item
+from taskinity_data.execution.worker.shipping import pack_items, unpack_items
 from taskinity_data.outcome import Attempt
 from taskinity_data.outcome_block import OutcomeBlock
 
@@ -238,14 +242,39 @@ def test_items_of_a_list_are_made_when_they_are_handed_out():
     assert [item.data for item in fan_out.take_batch(1)] == numbers[:1]
 
 
+def in_columns(items, chunks=None):
+    columns = ItemColumns(chunks)
+    columns.add(items)
+    return columns
+
+
 def test_columns_give_back_the_items_that_they_were_made_of():
     items = [Item(f"{n:032x}", [n], n, counted_rows=n % 3) for n in range(5, 20)]
-    columns = ItemColumns.of(items)
-    assert type(columns) is ItemColumns
+    columns = in_columns(items)
     assert list(columns) == items
     assert columns[3:5] == items[3:5]
-    part = Item("k", 1, part=(0, 1))
-    assert ItemColumns.of([*items, part]) == [*items, part]
+    assert list(columns.planned_rows) == [item.rows for item in items]
+    assert columns.keys == b"".join(bytes.fromhex(item.key) for item in items)
+
+
+@pytest.mark.parametrize("positions", [range(2, 7), [1, 2, 8], [0], range(10)], ids=str)
+def test_chunks_in_columns_are_what_was_cut_here_and_on_a_worker(positions, tmp_path):
+    paths = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    for path in paths:
+        pd.DataFrame({"n": range(5)}).to_csv(path, index=False)
+    chunks = list(map(mark_chunk, td.open_dataset(paths).plan(chunk_size="1 rows")))
+    chunks[4] = replace(chunks[4], index=40)
+    items = [Item(chunks[n].key, chunks[n], n) for n in positions]
+    columns = ItemColumns(CutColumns(chunks), positions)
+    unpacked = unpack_items(pack_items(columns))
+    for given in (columns, columns[:], in_columns(items, columns.chunks), unpacked):
+        assert list(given) == items
+        assert [item.data.mark for item in given] == [item.data.mark for item in items]
+        assert [item.data.index for item in given] == [item.data.index for item in items]
+        assert given[-1] == items[-1]
+    assert columns.sizes == [item.nbytes for item in items]
+    assert list(columns.planned_rows) == [item.rows for item in items]
+    assert columns.keys == b"".join(bytes.fromhex(item.key) for item in items)
 
 
 def test_what_has_ended_is_listed_in_the_order_in_which_it_came():
@@ -255,7 +284,7 @@ def test_what_has_ended_is_listed_in_the_order_in_which_it_came():
     (block,) = run_each(job, items)
     ended = EndedItems()
     ended.append(*alone[0])
-    ended.extend(ItemColumns.of(items[1:]), run_each(job, items[1:])[0])
+    ended.extend(in_columns(items[1:]), run_each(job, items[1:])[0])
     ended.append(None, alone[3][1])
     assert [item and item.position for item, _ in ended] == [0, 1, 2, 3, None]
     assert len(ended) == 5

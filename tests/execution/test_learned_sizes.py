@@ -8,7 +8,7 @@ import pytest
 import taskinity_data as td
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.execution.fan_out import RunningFanOut
-from taskinity_data.execution.worker.job import Job, chunk_items
+from taskinity_data.execution.worker.job import Job
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 
@@ -17,7 +17,7 @@ def _end_chunks(*took):
     plan = td.open_dataset(pd.DataFrame({"n": range(4_000)})).plan(chunk_size="40 rows")
     fan_out = RunningFanOut(
         Job("P", ((),)),
-        chunk_items(plan),
+        plan,
         total_nbytes=plan.nbytes,
         total_items=100,
         learner=Learner(Size(320, "the first size")),
@@ -59,7 +59,7 @@ def test_larger_chunks_behind_a_small_one_make_no_larger_batch():
     chunks = [plan[0], halves[0], *plan[2:]]
     fan_out = RunningFanOut(
         Job("P", ((),)),
-        chunk_items(chunks),
+        chunks,
         total_nbytes=plan.nbytes,
         learner=Learner(Size(320, "as requested")),
     )

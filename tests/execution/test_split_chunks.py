@@ -16,7 +16,7 @@ from taskinity_data.chunks.plan import check_tiling
 from taskinity_data.chunks.sizing import Learner, Size
 from taskinity_data.execution import fan_out as fan_out_module
 from taskinity_data.execution.fan_out import RunningFanOut
-from taskinity_data.execution.worker.job import Job, chunk_items
+from taskinity_data.execution.worker.job import Job
 from taskinity_data.outcome import RunStatus
 
 ROWS = 400
@@ -315,7 +315,7 @@ def _count_steps_of_a_split(chunks):
     learner = Learner(Size(1, "given"))
     fan_out = RunningFanOut(
         Job("ProcessChunk", ((),)),
-        chunk_items(plan),
+        plan,
         total_items=chunks,
         learner=learner,
         splits=True,

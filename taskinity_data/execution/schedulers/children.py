@@ -62,7 +62,8 @@ class ChildStrategy(Strategy):
         self.workers = workers
         self.memory_nbytes = memory_nbytes
         self._began_in_threads = began_in_threads
-        self._children = ChildPool(_ONE_THREAD, raises_killed=True)
+        guard = make_guard(memory_nbytes)
+        self._children = ChildPool(_ONE_THREAD, raises_killed=True, guard=guard)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="taskinity-child")
         self._starts: list[Future[None]] = []
         self._first: tuple[Job, _Loaded] | None = None
@@ -137,9 +138,7 @@ class ChildStrategy(Strategy):
     ) -> list[Outcome | OutcomeBlock | BaseException]:
         if loaded.blob is None:
             return run_items(loaded.job, items, self._children)
-        guard = make_guard(self.memory_nbytes)
-        guarded = [item if item.guard else replace(item, guard=guard) for item in items]
-        ended = run_items(loaded.job, guarded, self._children, loaded.blob)
+        ended = run_items(loaded.job, items, self._children, loaded.blob)
         errors = [error for error in map(_find_error, ended) if error is not None]
         if not errors or self._is_closed:
             return ended

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import SchedulerError, TaskinityDataError
 from taskinity_data.execution.worker.captured_logs import lower_level
+from taskinity_data.execution.worker.job import ItemColumns
 from taskinity_data.execution.worker.run_item import MAX_BATCH_S, run_each
 from taskinity_data.flow import once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from taskinity_data.execution.worker.child_process import Child
-    from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.execution.worker.job import Guard, Item, Job
     from taskinity_data.execution.worker.shipping import Parcel
     from taskinity_data.outcome import Outcome
     from taskinity_data.outcome_block import OutcomeBlock
@@ -48,11 +49,18 @@ class ChildPool:
         Variables that children have where this process has none of their names.
     raises_killed : bool
         Raise `WorkerDied` for what runs in a child that is killed from outside: it is to run again.
+    guard : Guard, optional
+        Of items without one of their own.
     """
 
     def __init__(
-        self, environ: Mapping[str, str] | None = None, *, raises_killed: bool = False
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        raises_killed: bool = False,
+        guard: Guard | None = None,
     ) -> None:
+        self.guard = guard
         self._environ = environ
         self._raises_killed = raises_killed
         self._here = threading.local()
@@ -92,7 +100,8 @@ class ChildPool:
         for tries_left in reversed(range(_STARTS)):
             child = self._child()
             try:
-                return child.run(job, items, blob, self._raises_killed)
+                guard = items[0].guard or self.guard
+                return child.run(job, items, guard, blob, self._raises_killed)
             except NotBegun as gone:
                 # It had ended by itself, or was ended from outside, before the item began.
                 self._forget(child)
@@ -192,15 +201,17 @@ def keep_freed_memory() -> bool:
 
 
 def run_items(
-    job: Job, items: Iterable[Item], children: ChildPool, blob: bytes | None = None
+    job: Job, items: Sequence[Item], children: ChildPool, blob: bytes | None = None
 ) -> list[Outcome | OutcomeBlock | BaseException]:
     """Return the outcomes of `items`, in their order: see `run_each`.
 
-    An error stands for one that can't be run. `blob` is `job`, packed, where that is done already.
+    An error stands for one that can't be run. `blob` is `job`, packed, where it is to run in
+    `children` that have a guard for all items.
     """
+    guard = None if blob is None else children.guard
     ended: list[Outcome | OutcomeBlock | BaseException] = []
-    for part in _divide(job, items):
-        if part[0].guard is None:
+    for part in _divide(job, items, guard):
+        if guard is None and part[0].guard is None:
             ended += run_each(job, part)
             continue
         from taskinity_data.execution.worker.shipping import unpack_outcomes
@@ -258,16 +269,21 @@ async def close_on_worker(session_id: str, dask_worker: Any) -> list[str]:
     return texts + await loop.run_in_executor(executor, _children.close_values, session_id)
 
 
-def _divide(job: Job, items: Iterable[Item]) -> Iterator[list[Item]]:
+def _divide(
+    job: Job, items: Sequence[Item], guard: Guard | None = None
+) -> Iterator[Sequence[Item]]:
     """Yield items that run together, until the batch has taken too long.
 
     Suspects, and items with a time limit of their own, are alone. `run_each`, which looks at the
     time too, begins later, so that where it ends early this does.
     """
     until_s = time.monotonic() + MAX_BATCH_S
+    if isinstance(items, ItemColumns) and not (guard is not None and job.is_timed):
+        yield items
+        return
 
     def divide(item: Item) -> tuple[bool, bool]:
-        is_guarded = item.guard is not None
+        is_guarded = guard is not None or item.guard is not None
         return is_guarded, is_guarded and (job.is_timed or item.is_suspect)
 
     for (_, is_alone), group in groupby(items, divide):

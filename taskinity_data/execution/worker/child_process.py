@@ -34,7 +34,7 @@ from taskinity_data.outcome import Attempt, Outcome, Status
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.execution.worker.job import Guard, Item, Job
 
 __all__ = ["Child", "NotBegun", "describe_death"]
 
@@ -89,7 +89,12 @@ class Child:
         self._born_nbytes = peak_nbytes() or 0
 
     def run(
-        self, job: Job, items: Sequence[Item], blob: bytes | None, raises_killed: bool = False
+        self,
+        job: Job,
+        items: Sequence[Item],
+        guard: Guard | None,
+        blob: bytes | None,
+        raises_killed: bool = False,
     ) -> list[bytes] | None:
         """Return packed outcomes and blocks of `items`, as `run_each` gives them.
 
@@ -100,7 +105,7 @@ class Child:
         WorkerDied
             It was killed from outside, and `raises_killed` is set.
         """
-        limit = _Limit(job, items[0])
+        limit = _Limit(job, items[0], guard)
         ended: list[bytes] | TimeoutError | MemoryError | WorkerDied
         try:
             with self._turn:
@@ -255,14 +260,14 @@ def _too_late(task: str) -> SchedulerError:
 class _Limit:
     """How far an item, or the first of several, has come, and until when it may go on."""
 
-    def __init__(self, job: Job, item: Item) -> None:
+    def __init__(self, job: Job, item: Item, guard: Guard | None) -> None:
         self._job = job
         self._chain = job.chain(item.position)
-        self._deadline = item.guard.deadline if item.guard else None
+        self._deadline = guard.deadline if guard else None
         self._timeout_s: float | None = None
         self._step_begun = self._begun = time.monotonic()
         self._started_s = time.time()
-        self.memory_nbytes = item.guard.memory_nbytes if item.guard else None
+        self.memory_nbytes = guard.memory_nbytes if guard else None
         self.has_begun = False
         self.task = self._chain[0].task if self._chain else job.task
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -14,20 +17,23 @@ from taskinity_data.formats.stream import count_rows
 from taskinity_data.redact import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from taskinity_data.chunks.cut_columns import CutColumns
     from taskinity_data.execution.worker.deadline import Deadline
     from taskinity_data.policy import Value
 
 __all__ = [
     "Guard",
     "Item",
+    "ItemColumns",
     "Job",
     "ResultWriter",
     "Step",
     "chunk_items",
     "count_all",
     "divide_list",
+    "join_items",
     "list_items",
     "stream_items",
 ]
@@ -191,10 +197,9 @@ class Item:
         return chunk.path, f"{chunk.reader.unit} {chunk.start:,} to {chunk.stop:,}"
 
 
-def chunk_items(chunks: Iterable[Chunk]) -> Generator[Item]:
-    """Yield an item for each chunk, in order; once it is closed nothing refers to `chunks`."""
-    for position, chunk in enumerate(chunks):
-        yield Item(key=chunk.key, data=chunk, position=position)
+def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:
+    """Yield an item for each chunk, in order."""
+    return (Item(chunk.key, chunk, position) for position, chunk in enumerate(chunks))
 
 
 def divide_list(values: Sequence[Any], width: int) -> list[Sequence[Any]]:
@@ -210,15 +215,129 @@ def count_all(values: Sequence[Any]) -> int | None:
 
 def list_items(
     pieces: Sequence[Any], count: Callable[[Any], int | None] = count_rows
-) -> Generator[Item]:
+) -> Iterator[Item]:
     """Yield an item for each of `pieces`, named by its position; `count` returns its rows."""
     for position, value in enumerate(pieces):
         key = blake2b(f"item {position} of {len(pieces)}".encode(), digest_size=16).hexdigest()
         yield Item(key=key, data=value, position=position, counted_rows=count(value))
 
 
-def stream_items(parts: Iterable[Any]) -> Generator[Item]:
+def stream_items(parts: Iterable[Any]) -> Iterator[Item]:
     """Yield an item for each of `parts`, none taken before it is needed."""
     for position, value in enumerate(parts):
         key = blake2b(f"item {position} of a stream".encode(), digest_size=16).hexdigest()
         yield Item(key=key, data=value, position=position, counted_rows=count_rows(value))
+
+
+_KEY_NBYTES = 16
+
+
+class ItemColumns(Sequence[Item]):
+    """Whole items at their first attempt: of chunks their positions, of others about 20 bytes each
+    beside their data. An item is made on each access.
+
+    Parameters
+    ----------
+    chunks : CutColumns, optional
+        The chunks that are their data, by position; None: key and data of each are kept here.
+    positions : iterable of int
+    """
+
+    __slots__ = ("_keys", "chunks", "data", "positions", "rows")
+
+    def __init__(self, chunks: CutColumns | None = None, positions: Iterable[int] = ()) -> None:
+        self.chunks = chunks
+        self.positions = array("I", positions)
+        self._keys = bytearray()
+        self.data: list[Any] = []
+        self.rows: dict[int, int | None] = {}
+        """What items count for, where that is not 1."""
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Add `items`, which have the same chunks, or none."""
+        start = len(self)
+        if isinstance(items, ItemColumns):
+            self.rows |= {start + number: rows for number, rows in items.rows.items()}
+            self._keys += items._keys  # noqa: SLF001 - of the same class
+            self.positions += items.positions
+            self.data += items.data
+            return
+        self.positions.extend([item.position for item in items])
+        if self.chunks is None:
+            self._keys += bytes.fromhex("".join([item.key for item in items]))
+            self.data += [item.data for item in items]
+            for number, item in enumerate(items, start):
+                if item.counted_rows != 1:
+                    self.rows[number] = item.counted_rows
+
+    @property
+    def keys(self) -> bytes:
+        """The keys of all, 16 bytes each."""
+        if self.chunks is None:
+            return bytes(self._keys)
+        return b"".join(self.chunks.keys(self._numbers))
+
+    @property
+    def sizes(self) -> list[int]:
+        """The planned bytes of each chunk, 0 for others."""
+        return [0] * len(self) if self.chunks is None else self.chunks.sizes(self._numbers)
+
+    @property
+    def planned_rows(self) -> Iterator[int | None]:
+        """The rows that are planned for each, None where unknown."""
+        if self.chunks is None:
+            return (self.rows.get(number, 1) for number in range(len(self)))
+        return (self.chunks[number].rows for number in self._numbers)
+
+    @property
+    def _numbers(self) -> Sequence[int]:
+        """Where the chunks stand in `chunks`."""
+        first = self.chunks.first if self.chunks is not None else 0
+        return [position - first for position in self.positions] if first else self.positions
+
+    def pack(self) -> bytes | None:
+        """Return chunks in a row as bytes, with what is needed of `chunks` alone; else None."""
+        if self.chunks is None or not self:
+            return None
+        start, stop = self.positions[0], self.positions[-1] + 1
+        if stop - start != len(self):
+            return None
+        return pickle.dumps(self.chunks.cut_out(start, stop), protocol=5)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __iter__(self) -> Iterator[Item]:
+        if self.chunks is None:
+            yield from map(self._item, range(len(self)))
+            return
+        keys = self.chunks.keys(self._numbers)
+        for position, number, key in zip(self.positions, self._numbers, keys, strict=True):
+            yield Item(key.hex(), self.chunks[number], position)
+
+    def __getitem__(self, number: Any) -> Any:
+        if not isinstance(number, slice):
+            return self._item(range(len(self))[number])
+        if self.chunks is not None:
+            return ItemColumns(self.chunks, self.positions[number])
+        return list(map(self._item, range(len(self))[number]))
+
+    def _item(self, number: int) -> Item:
+        position = self.positions[number]
+        if self.chunks is not None:
+            chunk = self.chunks[position - self.chunks.first]
+            return Item(chunk.key, chunk, position)
+        start = number * _KEY_NBYTES
+        key = self._keys[start : start + _KEY_NBYTES].hex()
+        return Item(key, self.data[number], position, counted_rows=self.rows.get(number, 1))
+
+
+def join_items(parts: Sequence[Sequence[Item]]) -> Sequence[Item]:
+    """Return the items of all `parts` of a fan-out in one sequence."""
+    first = parts[0] if parts else ()
+    if isinstance(first, ItemColumns) and all(isinstance(part, ItemColumns) for part in parts):
+        joined = ItemColumns(first.chunks)
+        for part in parts:
+            joined.add(part)
+        return joined
+    return [item for part in parts for item in part]

@@ -13,16 +13,16 @@ import threading
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import lru_cache
-from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
 from taskinity_data.chunks.chunk import Chunk
+from taskinity_data.chunks.cut_columns import CutColumns
 from taskinity_data.errors import BindError
 from taskinity_data.execution.worker.failures import describe_failure, load_back
-from taskinity_data.execution.worker.job import Item
+from taskinity_data.execution.worker.job import Item, ItemColumns
 from taskinity_data.execution.worker.result_limit import NotSendable, estimate_nbytes, refuse
 from taskinity_data.outcome import Status
 from taskinity_data.outcome_block import OutcomeBlock
@@ -162,15 +162,20 @@ class Parcel:
 
 def pack_items(items: Sequence[Item]) -> bytes:
     """Return `items` as bytes; of chunks quickly, since they hold nothing of the user's."""
+    if isinstance(items, ItemColumns) and (packed := items.pack()) is not None:
+        return packed
     rows = list(map(_ITEM, items))
     if all(type(item.data) in _PLAIN for item in items):
         return pickle.dumps(rows, protocol=5)
     return pack_value(rows)
 
 
-def unpack_items(blob: bytes) -> list[Item]:
+def unpack_items(blob: bytes) -> Sequence[Item]:
     """Return what `pack_items` packed."""
-    return [Item(*row) for row in unpack_value(blob)]
+    packed = unpack_value(blob)
+    if isinstance(packed, CutColumns):
+        return ItemColumns(packed, range(packed.first, packed.first + len(packed)))
+    return [Item(*row) for row in packed]
 
 
 def pack_value(value: Any) -> bytes:
@@ -189,15 +194,17 @@ def pack_ended(
 ) -> list[bytes]:
     """Return the outcomes of `items` as bytes: a block in one piece where its values are small."""
     packed: list[bytes] = []
-    left = iter(items)
+    start = 0
     for part in ended:
-        part_items = list(islice(left, len(part) if isinstance(part, OutcomeBlock) else 1))
+        stop = start + (len(part) if isinstance(part, OutcomeBlock) else 1)
         if not isinstance(part, OutcomeBlock):
             packed.append(pack_outcome(part, max_nbytes))
         elif _are_small(part.values, 0):
             packed.append(pickle.dumps(part, protocol=5))
         else:
-            packed += [pack_outcome(outcome, max_nbytes) for outcome in part.outcomes(part_items)]
+            outcomes = part.outcomes(items[start:stop])
+            packed += [pack_outcome(outcome, max_nbytes) for outcome in outcomes]
+        start = stop
     return packed
 
 
