@@ -693,3 +693,21 @@ def test_means_of_arrow_decimals_are_exact_and_rounded_as_pandas_rounds_them(sca
     assert reduce(td.mean("v")) == frame["v"].mean()
     assert_series_equal(reduce(td.mean(["v"])), frame[["v"]].mean())
     assert reduce(td.describe()).loc["mean", "v"] == pytest.approx(float(frame["v"].mean()))
+
+
+@pytest.mark.parametrize("scale", [0, 2])
+def test_sums_of_decimals_that_their_dtype_can_not_hold_are_refused_and_means_are_exact(scale):
+    largest = Decimal("9" * (38 - scale) + "." + "9" * scale)
+    values = pd.array([largest] * 3, dtype=pd.ArrowDtype(pa.decimal128(38, scale)))
+    frame = pd.DataFrame({"k": [1, 1, 1], "v": values})
+
+    def reduce(reducer):
+        return reducer.finish(
+            reducer.combine([reducer.partial(frame[:2]), reducer.partial(frame[2:])])
+        )
+
+    for reducer in (td.sum("v"), td.group_by("k", a=("v", "sum"))):
+        with pytest.raises(ReduceError, match=r"decimal128\(38, .* can't hold it"):
+            reduce(reducer)
+    assert reduce(td.mean("v")) == largest
+    assert reduce(td.group_by("k", a=("v", "mean")))["a"].tolist() == [largest]

@@ -133,6 +133,9 @@ class Summing:
                 return "nothing", None, None
             codes, n_groups = values.grouping.codes[is_valid], values.grouping.n_groups
             values = Values(values.series[is_valid], Grouping(codes, n_groups))
+        if str(values.dtype).startswith("decimal"):  # whose sums Arrow lets wrap around
+            wide = pd.ArrowDtype(pa.decimal256(76, values.dtype.pyarrow_dtype.scale))
+            values = Values(values.series.astype(wide), values.grouping)
         from taskinity_data.reducers.groups.min_max_first_last import aggregate_with_pandas
 
         return ("objects", *aggregate_with_pandas(values, "sum"))
@@ -172,7 +175,12 @@ class Summing:
         if kind == "objects":
             from taskinity_data.reducers.groups.min_max_first_last import finish_picked
 
-            sums = finish_picked((high, low), answer)
+            try:
+                sums = finish_picked((high, low), answer)
+            except pa.ArrowInvalid as error:
+                raise ReduceError(
+                    f"{answer.label}: {answer.dtype} can't hold it: {error}"
+                ) from error
             is_missing = np.ones(answer.n_groups, dtype=np.bool_)
             is_missing[slice(None) if high is None else high] = False
             return sums.where(~is_missing, _sum_of_nothing(answer)) if is_missing.any() else sums
