@@ -23,7 +23,8 @@ def _end_chunks(*took):
         learner=Learner(Size(320, "the first size")),
         adapts=True,
     )
-    for (item,), facts in zip(fan_out.take_batches(len(took), 2), took, strict=True):
+    batches = [fan_out.take_batch(2) for _ in took]
+    for (item,), facts in zip(batches, took, strict=True):
         attempt = Attempt(1, 0.0, worker="w", **facts)
         outcome = Outcome("P", item.key, Status.COMPLETED, (attempt,), value=((), None))
         fan_out.end(item, outcome, shares_process=False)
