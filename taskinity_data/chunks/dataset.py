@@ -21,6 +21,7 @@ from taskinity_data.chunks.plan_limits import (
     pick,
     refuse_failures,
 )
+from taskinity_data.chunks.sent_dataset import reduce_dataset
 from taskinity_data.chunks.sizing import MAX_SHARERS, MIN_NBYTES, Learner, Size, first_size
 from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import PlanError
@@ -84,6 +85,7 @@ class Dataset:
     sources: tuple[SourceFile, ...]
     reader: Reader
     chunk_size: ChunkSize | None = None
+    __reduce__ = reduce_dataset
 
     def _find_secrets(self) -> Iterator[Any]:
         """Yield values that may hold secrets: names of files and options of their stores."""

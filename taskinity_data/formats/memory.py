@@ -152,6 +152,17 @@ class MemoryReader(TableReader):
         """Return bytes of all rows of `piece` as a pandas frame, None if unknown before reading."""
         return None if self.objects or self.arrow_dtyped else super().frame_nbytes(piece)
 
+    def pack_rows(self) -> bytes | None:
+        """Return the content of the file, if it is this process's."""
+        return None if self.keeper is None else Path(_path_in(self.keeper)).read_bytes()
+
+    def keep_rows(self, rows: bytes) -> tuple[SourceFile, MemoryReader]:
+        """Return a file of this process that holds `rows`, and its reader."""
+        keeper = OwnDirectory("memory")
+        path = _path_in(keeper)
+        Path(path).write_bytes(rows)
+        return SourceFile(path, Fingerprint.of(path)), replace(self, keeper=keeper)
+
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
         """Return the rows of `pieces`: see `TableReader.read`.
 
@@ -238,7 +249,7 @@ def open_memory(
     check_schema(table.schema, "source")
     table = table.unify_dictionaries()
     keeper = OwnDirectory("memory")
-    path = os.path.join(keeper.path, "source.arrow")
+    path = _path_in(keeper)
     try:
         batch_rows = _write(table, path)
     except OSError as error:
@@ -268,6 +279,10 @@ def open_memory(
         labels=_find_labels(frame, table, reader.schema.names),
         keeper=keeper,
     )
+
+
+def _path_in(keeper: OwnDirectory) -> str:
+    return os.path.join(keeper.path, "source.arrow")
 
 
 def _refuse_categories(frame: pd.DataFrame | None) -> None:

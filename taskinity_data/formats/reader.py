@@ -125,6 +125,14 @@ class Reader:
         """Return the reader that may give these text columns as codes if it reads as "native"."""
         return self
 
+    def pack_rows(self) -> bytes | None:
+        """Return rows whose file goes with this process, None where there are none."""
+        return None
+
+    def keep_rows(self, rows: bytes) -> tuple[SourceFile, Reader]:
+        """Return the file and the reader of `rows` from another process: see `pack_rows`."""
+        raise NotImplementedError
+
     def extent(self, file: SourceFile) -> Piece:
         """Return all data of `file` as one piece, without header, footer, or ruled-out groups."""
         raise NotImplementedError

@@ -11,17 +11,37 @@ import shutil
 import socket
 import tempfile
 import weakref
-from contextlib import suppress
-from typing import Any
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
 
 from taskinity_data.errors import WriteError
 from taskinity_data.file_lock import FileLock, Locked
 
-__all__ = ["OwnDirectory", "prefix_of"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["OwnDirectory", "is_leaving", "leaving", "prefix_of"]
 
 _PREFIX = "taskinity-"
 _LOCK = "owner"
 _swept: set[tuple[int, str]] = set()
+_leaving: ContextVar[bool] = ContextVar("leaving", default=False)
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Let what is pickled within do without directories of this process, which it may outlive."""
+    token = _leaving.set(True)
+    try:
+        yield
+    finally:
+        _leaving.reset(token)
+
+
+def is_leaving() -> bool:
+    """Return whether what is pickled can't refer to this process's own directories."""
+    return _leaving.get()
 
 
 class OwnDirectory:

@@ -26,6 +26,7 @@ from taskinity_data.execution.worker.job import Item, ItemColumns
 from taskinity_data.execution.worker.result_limit import NotSendable, estimate_nbytes, refuse
 from taskinity_data.outcome import Status
 from taskinity_data.outcome_block import OutcomeBlock
+from taskinity_data.sources.temporary import leaving
 from taskinity_data.user_code import is_user_module
 
 if TYPE_CHECKING:
@@ -226,6 +227,11 @@ def _are_small(values: Iterable[Any], depth: int) -> bool:
 
 def pack_outcome(outcome: Outcome, max_nbytes: int | None = None) -> bytes:
     """Return `outcome` as bytes; a value that can't be pickled, or is larger, is its failure."""
+    with leaving():
+        return _pack_outcome(outcome, max_nbytes)
+
+
+def _pack_outcome(outcome: Outcome, max_nbytes: int | None) -> bytes:
     if max_nbytes is not None and (nbytes := estimate_nbytes(outcome)) > max_nbytes:
         return _pack_failure(outcome, refuse(outcome, nbytes, max_nbytes))
     try:
