@@ -81,7 +81,10 @@ def test_job_ended(manager, open_manager, readme_flow, tmp_path):
 
         def act():
             calls.wait_for_pids(2)
-            pid = wait_until(lambda: cluster.end_job(calls.held_pids()), "a job that can go")
+            # Both may have begun before the first call is held.
+            pid = wait_until(
+                lambda: (pids := calls.held_pids()) and cluster.end_job(pids), "a job that can go"
+            )
             wait_until(lambda: not psutil.pid_exists(pid), "the end of the job")
             calls.release()
 
