@@ -19,11 +19,12 @@ from taskinity_data.execution.fan_out import RunningFanOut
 from taskinity_data.execution.worker.job import (
     chunk_items,
     count_all,
+    count_planned,
     divide_list,
     list_items,
     stream_items,
 )
-from taskinity_data.formats.stream import count_rows, is_stream, iter_blocks
+from taskinity_data.formats.stream import is_stream, iter_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -226,9 +227,9 @@ def _value_pieces(
         if width is not None:
             return divide_list(value, width), count_all
         # Who gave the list may change it.
-        return list(value) if isinstance(value, list) else value, count_rows
+        return list(value) if isinstance(value, list) else value, count_planned
     if stage.members:
-        return [value] * len(stage.members), count_rows
+        return [value] * len(stage.members), count_planned
     raise PlanError(
         f"it fans out over {type(value).__name__}, which can't be cut into pieces: give "
         "a Dataset, a path, a DataFrame, an Arrow table, or a list"

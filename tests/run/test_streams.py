@@ -213,3 +213,21 @@ def test_tables_that_no_dataset_can_be_made_of_are_refused_with_who_takes_them()
         with pytest.raises(PlanError, match=r"list of tables \(DataFrame\) .* iter\(") as caught:
             opening([FRAME])
         assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("write", [pd.DataFrame.to_csv, pd.DataFrame.to_parquet])
+@pytest.mark.parametrize("kind", [list, iter])
+def test_chunks_that_a_task_gives_are_read_and_their_rows_accounted_for(tmp_path, write, kind):
+    write(FRAME, tmp_path / "data", index=False)
+    text = "flow F:\n    DataPreparation -> ProcessChunk[*] -> AggregateResults\n"
+    format_ = "csv" if write is pd.DataFrame.to_csv else "parquet"
+
+    def data_preparation(path):
+        return kind(td.open_dataset(path, format=format_, chunk_size="30 rows").plan())
+
+    tasks = {"data_preparation": data_preparation, "process_chunk": lambda chunk: chunk.a.sum()}
+    flow = td.parse_flow(text).bind(tasks | {"aggregate_results": sum})
+    for scheduler in ("synchronous", "threads"):
+        run = td.run_flow(flow, path=str(tmp_path / "data"), scheduler=scheduler)
+        assert run.value == FRAME.a.sum()
+        assert run.ledger.at["processed", "rows"] == len(FRAME)

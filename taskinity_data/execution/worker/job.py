@@ -32,6 +32,7 @@ __all__ = [
     "Step",
     "chunk_items",
     "count_all",
+    "count_planned",
     "divide_list",
     "join_items",
     "list_items",
@@ -206,6 +207,11 @@ def divide_list(values: Sequence[Any], width: int) -> list[Sequence[Any]]:
     """Return `width` slices of nearly equal length."""
     ends = [len(values) * number // width for number in range(width + 1)]
     return [list(values[start:stop]) for start, stop in pairwise(ends)]
+
+
+def count_planned(value: Any) -> int | None:
+    """Return the rows that are planned for an item of `value`: of a chunk its own."""
+    return value.rows if type(value) is Chunk else count_rows(value)
 
 
 def count_all(values: Sequence[Any]) -> int | None:
