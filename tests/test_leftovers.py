@@ -26,7 +26,7 @@ def data_preparation(data):
 def process_chunk(chunk):
     if chunk["a"].iloc[0] >= 20:
         print("hangs", flush=True)
-        while True:  # a signal that comes just before a sleep is heard after it
+        while True:  # a signal just before a sleep is handled when the sleep ends
             time.sleep(0.05)
 
 

@@ -340,7 +340,7 @@ def test_a_scheduler_without_a_dashboard_says_so(folder, call):
 @pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_run_with_130(folder, number):
-    # In naps: a signal that comes just before a sleep is heard after it.
+    # Short sleeps: a signal just before a sleep is handled when the sleep ends.
     waits = (
         "import time; print('began', flush=True)\n    while True: time.sleep(0.05)\n    return int("
     )

@@ -81,7 +81,7 @@ def test_job_ended(manager, open_manager, readme_flow, tmp_path):
 
         def act():
             calls.wait_for_pids(2)
-            # Both may have begun before the first call is held.
+            # Both workers may have had a chunk before the first call is held.
             pid = wait_until(
                 lambda: (pids := calls.held_pids()) and cluster.end_job(pids), "a job that can go"
             )

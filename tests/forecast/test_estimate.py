@@ -79,9 +79,9 @@ def test_what_a_chunk_costs_beside_its_bytes_is_not_counted_by_the_byte(tmp_path
     took = []
 
     def waits(chunk: pd.DataFrame):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         time.sleep(0.05)
-        took.append(time.perf_counter() - begun)
+        took.append(time.perf_counter() - start)
         return len(chunk)
 
     found = (
