@@ -91,6 +91,8 @@ class LogLine(NamedTuple):
 class Attempt:
     """One attempt at one task. Start in seconds since the epoch, durations in seconds, memory in
     bytes.
+
+    A chunk of a store may have been read before the attempt began: `read_s` is all of that time.
     """
 
     number: int
@@ -118,8 +120,13 @@ class Attempt:
 
     @property
     def work_s(self) -> float:
-        """What it takes where it has a core whenever it wants one: computing, and waiting."""
-        return max(self.duration_s - self.queued_s, self.cpu_s or 0.0)
+        """What it takes where it has a core whenever it wants one: computing, and waiting.
+
+        That of a chunk which was read while others were computed counts as if it had been read
+        alone.
+        """
+        parts_s = self.read_s + self.function_s + self.partial_s
+        return max(self.duration_s - self.queued_s, parts_s - self.queued_s, self.cpu_s or 0.0)
 
 
 class BadLine(NamedTuple):

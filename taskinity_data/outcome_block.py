@@ -140,7 +140,9 @@ class OutcomeBlock:
     @property
     def works_s(self) -> list[float]:
         """What each item takes where it has a core whenever it wants one: see `Attempt`."""
-        durations_s, works_s, start = self.durations_s, [], 0
+        parts_s = map(sum, zip(*(self.times[part::_TIMES] for part in (2, 3, 4)), strict=True))
+        durations_s = list(map(max, self.durations_s, parts_s))
+        works_s, start = list[float](), 0
         for size, cpu_s, queued_s in zip(
             self.sizes, self.spent[::_SPENT], self.spent[1::_SPENT], strict=True
         ):

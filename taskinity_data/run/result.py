@@ -173,7 +173,8 @@ class Run(Generic[T]):
         pandas.DataFrame
             ``task, key, path, worker, error`` str; ``start, stop, memory_nbytes`` (the chunk, once
             read), ``peak_nbytes`` Int64; ``attempt`` (from 1) int64; ``started`` UTC time;
-            ``duration_s, read_s, function_s, partial_s`` float64.
+            ``duration_s, read_s, function_s, partial_s`` float64 (``read_s`` of a chunk of a store
+            may lie before ``started``).
         """
         from taskinity_data.run.outcome_frames import attempts_frame
 

@@ -65,6 +65,11 @@ class SourceFile:
         return self.fingerprint.nbytes if self.unpacked is None else self.unpacked.nbytes
 
     @property
+    def is_remote(self) -> bool:
+        """Whether its bytes come from a store each time that they are read."""
+        return self.store is not None and self.unpacked is None
+
+    @property
     def stored_path(self) -> str:
         """The path at which its bytes lie: of a member, that of the archive."""
         return self.path.removeprefix(f"zip://{self.member}::") if self.member else self.path

@@ -94,8 +94,7 @@ def _map_at_once(
 
 def read_pieces(function: Callable[[Piece], _T], pieces: Sequence[Piece]) -> list[_T]:
     """Return what `function` reads of each piece, in order; see `map_files`."""
-    files = [file.file for file in pieces]
-    is_waiting = any(file.store is not None and file.unpacked is None for file in files)
+    is_waiting = any(piece.file.is_remote for piece in pieces)
     return list(_map_at_once(function, pieces, is_waiting))
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from taskinity_data.chunks.sizing import TARGET_S
 from taskinity_data.errors import BindError, PlanError
 from taskinity_data.execution.worker.batches import ChildPool, run_items
+from taskinity_data.execution.worker.next_chunk import ThreadQueue
 from taskinity_data.execution.worker.run_item import run_each
 from taskinity_data.execution.worker.thread_time import ThreadTime
 from taskinity_data.machine import limit_results
@@ -293,6 +294,7 @@ class ThreadStrategy(SendingStrategy):
         super().__init__()
         self.workers = workers
         self.memory_nbytes = memory_nbytes
+        self._queue = ThreadQueue(workers)
         threads: list[threading.Thread] = []
         self._threads = threads
         self._pool = ThreadPoolExecutor(
@@ -300,6 +302,10 @@ class ThreadStrategy(SendingStrategy):
             thread_name_prefix="taskinity",
             initializer=lambda: threads.append(threading.current_thread()),
         )
+
+    def window(self, batch_s: float | None) -> int:
+        """Return how many batches it is to have at once: one to be read ahead of each thread."""
+        return super().window(batch_s) if self._queue.growth is None else self.workers * 2
 
     @property
     def used(self) -> ThreadTime:
@@ -315,9 +321,10 @@ class ThreadStrategy(SendingStrategy):
         # For those of its items that run in a child.
         return replace(job, max_nbytes=limit_results(self.memory_nbytes))
 
-    def submit(self, loaded: Job, items: Sequence[Item], key: str) -> Future[Any]:  # noqa: ARG002
+    def submit(self, loaded: Job, items: Sequence[Item], key: str) -> Future[Any]:
         """Queue `items` for one thread."""
-        return self._pool.submit(run_items, loaded, items, self._children)
+        batch = self._queue.add(key, loaded, items[0])
+        return self._pool.submit(run_items, loaded, items, self._children, None, batch)
 
     def close(self) -> None:
         """Wait for what runs in threads (where `waits` is set), end what runs in children."""

@@ -144,9 +144,11 @@ def pack_runner(job_blob: bytes, paths: Sequence[str]) -> bytes:
         if isinstance(parcel, str):
             time.sleep(wait_s)
             return worker.address, parcel, False
+        from taskinity_data.execution.schedulers.worker_queue import find_batch
         from taskinity_data.execution.worker.batches import holds_values, run_parcel
 
-        return worker.address, run_parcel(parcel, items_blob), holds_values(parcel)
+        ended = run_parcel(parcel, items_blob, find_batch(worker, parcel))
+        return worker.address, ended, holds_values(parcel)
 
     return bytes(cloudpickle.dumps(run_checked))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from taskinity_data.execution.worker.child_process import Child
     from taskinity_data.execution.worker.job import Guard, Item, Job
+    from taskinity_data.execution.worker.next_chunk import QueuedBatch
     from taskinity_data.execution.worker.shipping import Parcel
     from taskinity_data.outcome import Outcome
     from taskinity_data.outcome_block import OutcomeBlock
@@ -201,7 +202,11 @@ def keep_freed_memory() -> bool:
 
 
 def run_items(
-    job: Job, items: Sequence[Item], children: ChildPool, blob: bytes | None = None
+    job: Job,
+    items: Sequence[Item],
+    children: ChildPool,
+    blob: bytes | None = None,
+    batch: QueuedBatch | None = None,
 ) -> list[Outcome | OutcomeBlock | BaseException]:
     """Return the outcomes of `items`, in their order: see `run_each`.
 
@@ -212,7 +217,7 @@ def run_items(
     ended: list[Outcome | OutcomeBlock | BaseException] = []
     for part in _divide(job, items, guard):
         if guard is None and part[0].guard is None:
-            ended += run_each(job, part)
+            ended += run_each(job, part, batch=batch)
             continue
         from taskinity_data.execution.worker.shipping import unpack_outcomes
 
@@ -223,7 +228,9 @@ def run_items(
     return ended
 
 
-def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseException]:
+def run_parcel(
+    packed: bytes | Parcel, items_blob: bytes, batch: QueuedBatch | None = None
+) -> list[bytes | BaseException]:
     """Run packed items on a worker: see `run_items`. Each outcome or block is packed alone.
 
     An outcome whose value can't be pickled becomes that item's failure.
@@ -242,7 +249,7 @@ def run_parcel(packed: bytes | Parcel, items_blob: bytes) -> list[bytes | BaseEx
     with lower_level(job.log_level):
         for part in _divide(job, unpack_items(items_blob)):
             if part[0].guard is None:
-                ended = run_each(job, part, restores=True)
+                ended = run_each(job, part, restores=True, batch=batch)
                 outcomes += pack_ended(ended, part, job.max_nbytes)
                 continue
             try:

@@ -34,6 +34,7 @@ __all__ = [
     "count_all",
     "count_planned",
     "divide_list",
+    "effective",
     "join_items",
     "list_items",
     "stream_items",
@@ -138,6 +139,13 @@ class Job:
         """Return the steps of the item at `position`."""
         return self.chains[position] if len(self.chains) > 1 else self.chains[0]
 
+    def kind_of(self, item: Item) -> str | None:
+        """Return as what the data of `item` are read for its first step; None: not at all."""
+        chain = self.chain(item.position)
+        first = effective(chain[0], item) if chain else None
+        kind = self.kind if first is None else getattr(first, "kind", None)
+        return None if kind == "chunk" and type(item.data) is Chunk else kind
+
 
 class Guard(NamedTuple):
     """What an item may take in its child process, beside its steps' own times.
@@ -196,6 +204,13 @@ class Item:
             return None, None
         chunk = self.data
         return chunk.path, f"{chunk.reader.unit} {chunk.start:,} to {chunk.stop:,}"
+
+
+def effective(step: Step, item: Item) -> Step | Value:
+    """Return `step`, or what stands in for it."""
+    if item.fallback == step.task and step.fallback is not None:
+        return step.fallback
+    return step
 
 
 def chunk_items(chunks: Iterable[Chunk]) -> Iterator[Item]:

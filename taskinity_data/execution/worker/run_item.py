@@ -21,7 +21,8 @@ from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.data_kinds import measure_nbytes
 from taskinity_data.execution.worker.captured_logs import CapturedLogs, capture_logs
 from taskinity_data.execution.worker.failures import describe_failure
-from taskinity_data.execution.worker.job import Step
+from taskinity_data.execution.worker.job import Step, effective
+from taskinity_data.execution.worker.next_chunk import is_remote
 from taskinity_data.execution.worker.surroundings import Surroundings
 from taskinity_data.execution.worker.thread_time import queued_seconds
 from taskinity_data.flow.once import within_session
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from taskinity_data.execution.worker.job import Item, Job
+    from taskinity_data.execution.worker.next_chunk import QueuedBatch
     from taskinity_data.formats.reader import ReadResult
     from taskinity_data.outcome import BadLines, Failure
 
@@ -66,6 +68,7 @@ def run_each(
     begin: Callable[[int], object] | None = None,
     *,
     restores: bool = False,
+    batch: QueuedBatch | None = None,
 ) -> list[Outcome | OutcomeBlock]:
     """Return the outcomes of `items` in their order: values or partials, or failures of user code.
 
@@ -73,6 +76,7 @@ def run_each(
 
     `begin` is called with the number of each step before it starts; the first starts with reading.
     What functions change of the process around them is noticed, and where it `restores` put back.
+    The `batch` that they are gets its chunk where it was read ahead, and has the next one read.
 
     Raises
     ------
@@ -80,7 +84,7 @@ def run_each(
         Only in the main thread, where it is the user's Ctrl-C.
     """
     with hiding(job.secrets), within_session(job.session_id):
-        return _Turn(job, begin, restores).run(items)
+        return _Turn(job, begin, restores, batch).run(items)
 
 
 def count_items(ended: Iterable[Any]) -> int:
@@ -94,8 +98,14 @@ class _Turn:
     Those that just completed are in blocks: clocks that cost a system call are read once a block.
     """
 
-    def __init__(self, job: Job, begin: Callable[[int], object] | None, restores: bool) -> None:
-        self._job, self._begin, self._restores = job, begin, restores
+    def __init__(
+        self,
+        job: Job,
+        begin: Callable[[int], object] | None,
+        restores: bool,
+        batch: QueuedBatch | None,
+    ) -> None:
+        self._job, self._begin, self._restores, self._batch = job, begin, restores, batch
         self._worker = name_worker()
         self._captured = CapturedLogs(job.log_level)
         self._ended: list[Outcome | OutcomeBlock] = []
@@ -125,7 +135,7 @@ class _Turn:
         clock = _Clock()
         failure = None
         try:
-            done = _work(self._job, item, clock, self._begin)
+            done = _work(self._job, item, clock, self._begin, self._batch)
         except KeyboardInterrupt as error:
             if threading.current_thread() is threading.main_thread():
                 raise
@@ -133,6 +143,8 @@ class _Turn:
         except BaseException as error:  # noqa: BLE001 - a failure is a value
             done, failure = _Done(), describe_failure(error)
         started, self._at = self._at, time.perf_counter()
+        if clock.ahead_s is not None:
+            self._clocks = self._clocks[0] - clock.ahead_s[0], self._clocks[1] - clock.ahead_s[1]
         self._block.add(
             (
                 self._started_s + started,
@@ -210,6 +222,8 @@ def _read_clocks(now_s: float) -> tuple[float, float]:
 
 class _Clock:
     read_s = function_s = partial_s = 0.0
+    ahead_s: tuple[float, float] | None = None
+    """Of the thread that read ahead: on a core, and waiting for one."""
     memory_nbytes: int | None = None
     task: str | None = None
 
@@ -234,19 +248,23 @@ class _Done(NamedTuple):
         )
 
 
-def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | None) -> _Done:
+def _work(
+    job: Job,
+    item: Item,
+    clock: _Clock,
+    begin: Callable[[int], object] | None,
+    batch: QueuedBatch | None,
+) -> _Done:
     chain = job.chain(item.position)
-    first = _effective(chain[0], item) if chain else None
-    kind = first.kind if isinstance(first, Step) else job.kind
     clock.task = chain[0].task if chain else None
     data, rows, filtered, bad_lines = item.data, None, None, None
     if begin is not None:
         begin(0)
     if type(data) is Chunk:
         data.refuse_unreadable()
-    is_read = type(data) is StreamBlock or (type(data) is Chunk and kind != "chunk")
-    if is_read and not isinstance(first, Value):
-        data, rows, filtered, bad_lines, _ = _load(data, kind, clock)
+    kind = job.kind_of(item)
+    if kind is not None and type(data) in (Chunk, StreamBlock):
+        data, rows, filtered, bad_lines, _ = _load(item, kind, clock, batch)
     data = as_item(data) if job.traces_series else data
     data = _call_chain(job, item, data, clock, begin)
     clock.task = None
@@ -267,15 +285,20 @@ def _work(job: Job, item: Item, clock: _Clock, begin: Callable[[int], object] | 
     return _Done((partials, result), rows, filtered, output, bad_lines, columns, notices)
 
 
-def _load(data: Chunk | StreamBlock, kind: str, clock: _Clock) -> ReadResult:
+def _load(item: Item, kind: str, clock: _Clock, batch: QueuedBatch | None) -> ReadResult:
     """Return the data as `kind`, and what is counted of it, on the `clock` of the attempt."""
     at = time.perf_counter()
+    ahead = None if batch is None else batch.queue.take(batch.name, item)
     try:
-        loaded = data.load(kind)
+        loaded = item.data.load(kind) if ahead is None else ahead.take()
     finally:
         clock.read_s = time.perf_counter() - at
+        if ahead is not None:
+            clock.read_s, clock.ahead_s = ahead.read_s, (ahead.cpu_s, ahead.queued_s)
     nbytes = loaded.nbytes
     clock.memory_nbytes = measure_nbytes(loaded.data) if nbytes is None else nbytes
+    if batch is not None and clock.memory_nbytes is not None and is_remote(item):
+        batch.queue.read_next(clock.memory_nbytes / max(1, item.nbytes))
     return loaded
 
 
@@ -291,19 +314,12 @@ def _columns(data: Any) -> tuple[str, ...] | None:
     return None if names is None else tuple(map(str, names))
 
 
-def _effective(step: Step, item: Item) -> Step | Value:
-    """Return `step`, or what stands in for it."""
-    if item.fallback == step.task and step.fallback is not None:
-        return step.fallback
-    return step
-
-
 def _call_chain(
     job: Job, item: Item, data: Any, clock: _Clock, begin: Callable[[int], object] | None
 ) -> Any:
     """Return what the functions make of `data`, one after another."""
     for number, planned in enumerate(job.chain(item.position)):
-        step = _effective(planned, item)
+        step = effective(planned, item)
         clock.task = planned.task
         if number and begin is not None:
             begin(number)

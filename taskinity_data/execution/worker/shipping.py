@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from taskinity_data.execution.worker.job import Job
+    from taskinity_data.execution.worker.next_chunk import BatchQueue
     from taskinity_data.outcome import Outcome
 
 __all__ = [
@@ -141,12 +142,19 @@ def unpack_job(blob: bytes) -> Job:
 
 
 class Parcel:
-    """A packed job on a worker, which unpacks it once, and forgets it with the parcel."""
+    """A packed job on a worker, which unpacks it once, and forgets it with the parcel.
+
+    Attributes
+    ----------
+    queue : BatchQueue, optional
+        Batches of it that wait there.
+    """
 
     def __init__(self, blob: bytes) -> None:
         self._blob = blob
         self._lock = threading.Lock()
         self._job: Job | None = None
+        self.queue: BatchQueue | None = None
 
     @property
     def blob(self) -> bytes:
