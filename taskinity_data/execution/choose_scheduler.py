@@ -35,6 +35,9 @@ CHILDREN_PAY_S = 1.0
 """What must be left, in seconds of threads that hold each other up, for child processes to be
 started: they are there after half a second, beside a thread that computes on."""
 
+FIRST_PARTS = 4
+"""Of the first chunks, which threads that hold each other up end before processes take over."""
+
 
 class SchedulerChoice:
     """Holds the strategy of a run, and changes it where that pays.
@@ -97,6 +100,7 @@ class SchedulerChoice:
             else:
                 reason = "the default, unless the first chunks show that processes are faster"
                 self._may_change = True
+                self.strategy.first_parts = FIRST_PARTS
         self.strategy.priority = priority
         self._owned: list[Strategy] = [self.strategy]
         self._local: ThreadStrategy | None = None

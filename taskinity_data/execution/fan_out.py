@@ -58,6 +58,8 @@ class RunningFanOut:
         What the items of a list count for together, None where that is not known before.
     learner : Learner
         Learns what a chunk costs, for batches and for sizes.
+    first_parts : int
+        In how many parts of the first size data are cut until a chunk has ended.
     adapts : bool
         Whether sizes follow what is learned; otherwise they were given.
     splits : bool
@@ -75,6 +77,7 @@ class RunningFanOut:
         total_items: int | None = None,
         listed_rows: int | None = None,
         learner: Learner,
+        first_parts: int = 1,
         adapts: bool = False,
         splits: bool = False,
     ) -> None:
@@ -87,7 +90,7 @@ class RunningFanOut:
         self.whole_chunks = CutColumns()
         self._listed_rows = listed_rows
         self._counted_rows: int | None = 0
-        self.costs = ItemCosts(learner)
+        self.costs = ItemCosts(learner, first_parts)
         self.is_cut = False
         self.cut_nbytes = 0
         self.handed_out = 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from taskinity_data.chunks.sizing import WINDOW, Learner, Observation, Size
+from taskinity_data.chunks.size import make_size
+from taskinity_data.chunks.sizing import FLOOR_NBYTES, WINDOW, Learner, Observation, Size
 from taskinity_data.execution.split_chunks import SizeCap
 from taskinity_data.outcome import Status
 from taskinity_data.wording import format_nbytes
@@ -26,6 +27,8 @@ class ItemCosts:
     Parameters
     ----------
     learner : Learner
+    first_parts : int
+        As in `RunningFanOut`.
 
     Attributes
     ----------
@@ -33,9 +36,10 @@ class ItemCosts:
         The size of chunks from each position on, where it changed.
     """
 
-    def __init__(self, learner: Learner) -> None:
+    def __init__(self, learner: Learner, first_parts: int = 1) -> None:
         self.sizes: list[tuple[int, Size]] = []
         self._learner = learner
+        self._first_parts = first_parts
         self._cap = SizeCap()
         self._too_large: int | None = None
         self._work_s = self._cpu_s = 0.0
@@ -82,7 +86,15 @@ class ItemCosts:
 
     def next_size(self, position: int, remaining: int, workers: int, in_flight: int) -> Size:
         """Return the size of the chunk at `position`, as far as is known by now."""
-        size = self._learner.next_size(remaining, workers, in_flight)
+        learner = self._learner
+        size = learner.next_size(remaining, workers, in_flight)
+        if not (learner.count or learner.group_nbytes):
+            nbytes = max(size.target_nbytes / self._first_parts, FLOOR_NBYTES)
+            if nbytes < size.target_nbytes:
+                first = format_nbytes(size.target_nbytes)
+                size = make_size(
+                    nbytes, f"a part of the first size, {first}, until a chunk has ended"
+                )
         if self._cap.max_nbytes is not None:
             return min(size, self.sizes[-1][1], key=lambda candidate: candidate.target_nbytes)
         if not self.sizes or self.sizes[-1][1].target_nbytes != size.target_nbytes:

@@ -315,6 +315,7 @@ def _cut(
         total_nbytes=extent.nbytes,
         total_rows=extent.rows,
         learner=learner,
+        first_parts=strategy.first_parts,
         adapts=size is None,
         splits=True,
     )

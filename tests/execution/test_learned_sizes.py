@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 import taskinity_data as td
-from taskinity_data.chunks.sizing import Learner, Size
+from taskinity_data.chunks.sizing import Learner, Observation, Size
 from taskinity_data.execution.fan_out import RunningFanOut
-from taskinity_data.execution.worker.job import Job
+from taskinity_data.execution.item_costs import ItemCosts
+from taskinity_data.execution.worker.job import Item, Job
 from taskinity_data.outcome import Attempt, Outcome, Status
 
 
@@ -52,6 +53,33 @@ def test_sizes_follow_what_chunks_take_and_not_what_other_programs_take_meanwhil
     assert _next_size(duration_s=20.0, cpu_s=1.9, queued_s=18.0) == alone
     assert _next_size(duration_s=20.0, cpu_s=1.9) < alone  # it waited for something else
     assert _next_size(duration_s=2.0, cpu_s=0.1) == alone
+
+
+@pytest.mark.parametrize(("parts", "mebibytes"), [(1, 8), (4, 2), (16, 1)])
+def test_until_a_chunk_has_ended_the_first_size_may_be_cut_in_parts(parts, mebibytes):
+    costs = ItemCosts(Learner(Size(8 << 20, "first size")), parts)
+    size = costs.next_size(0, 1 << 34, 2, 0)
+    assert size.target_nbytes == mebibytes << 20
+    assert "first size" in size.reason
+    outcome = Outcome("P", "key", Status.COMPLETED, (Attempt(1, 0.0, 0.1, "w"),), value=((), None))
+    costs.end(Item("key", counted_rows=1), outcome, shares_process=False)
+    learner = Learner(Size(8 << 20, "first size")).observe(Observation(1, 0.1))
+    assert costs.next_size(1, 1 << 34, 2, 0) == learner.next_size(1 << 34, 2, 0)
+
+
+@pytest.mark.parametrize("scheduler", [None, "threads"])
+def test_threads_that_processes_may_replace_begin_with_smaller_chunks(tmp_path, scheduler):
+    path = tmp_path / "numbers.csv"
+    path.write_text("n\n" + 2_000_000 * "123456789\n")
+    run = td.process(path, len, reduce=sum, workers=2, scheduler=scheduler)
+    assert run.value == 2_000_000
+    reason = run.sizes["ProcessChunk"][0][2]
+    assert ("a part of the first size" in reason) is (scheduler is None)
+
+
+def test_a_small_first_size_has_no_parts():
+    costs = ItemCosts(Learner(Size(320, "first size")), 4)
+    assert costs.next_size(0, 1 << 34, 2, 0).target_nbytes == 320
 
 
 def test_larger_chunks_behind_a_small_one_make_no_larger_batch():

@@ -85,6 +85,9 @@ class Strategy(ABC):
     target_s = TARGET_S
     """How long a chunk should take."""
 
+    first_parts = 1
+    """In how many parts of the first size data are cut until a chunk has ended."""
+
     can_end = False
     """Whether an item can run in a child process: only then a timeout can be kept."""
 
