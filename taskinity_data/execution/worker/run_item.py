@@ -262,8 +262,7 @@ def _work(
         begin(0)
     if type(data) is Chunk:
         data.refuse_unreadable()
-    kind = job.kind_of(item)
-    if kind is not None and type(data) in (Chunk, StreamBlock):
+    if type(data) in (Chunk, StreamBlock) and (kind := job.kind_of(item)) is not None:
         data, rows, filtered, bad_lines, _ = _load(item, kind, clock, batch)
     data = as_item(data) if job.traces_series else data
     data = _call_chain(job, item, data, clock, begin)
