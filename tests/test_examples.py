@@ -122,7 +122,9 @@ def test_basic_parallel_asks_two_at_a_time_and_gets_the_same_answer(scheduler, s
     said = say("basic_parallel", scheduler)
     assert "answer: {'EWR': 120835, 'JFK': 111279, 'LGA': 104662, 'weather': 26115}" in said
     assert "the same as one after another: True" in said
-    assert "at the same time at most: 2 of 4" in said
+    at_once = int(re.search(r"at the same time at most: (\d) of 4", said)[1])
+    # A process may start so late that the other one has answered its first question by then.
+    assert at_once == 2 if scheduler == "threads" else at_once in (1, 2)
     alone_s = float(re.search(r"^one after another: ([\d.]+) s", said, re.MULTILINE)[1])
     assert alone_s >= 2.0
     assert re.search(r"workers: 2, \S+: [\d.]+ s, [\d.]+ times as fast", said)

@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import threading
+import time
 
 import pytest
 
@@ -51,6 +52,15 @@ def tell_process(value):
 def log_a_warning(value):
     logging.getLogger("users.own").debug("not asked for")
     logging.getLogger("users.own").warning("item %d", value)
+
+
+def meet(path, *, count):
+    """Wait for `count` calls, which have a file each in one folder, and return how many came."""
+    path.touch()
+    end_s = time.monotonic() + WAIT_S
+    while len(list(path.parent.iterdir())) < count and time.monotonic() < end_s:
+        time.sleep(0.01)
+    return len(list(path.parent.iterdir()))
 
 
 def add(value, *, more):
@@ -146,6 +156,17 @@ class StrategyContract:
         found = self.finish(strategy, strategy.submit_all(loaded, batches))
         outcomes = map(self.split, found, batches.values())
         assert [outcome.value[1] for (outcome,) in outcomes] == [2 * number for number in range(50)]
+
+    def test_as_many_items_run_at_once_as_there_are_workers(self, strategy, tmp_path):
+        count = strategy.workers
+        job = Job("P", ((Step("P", meet, arguments={"count": count}),),))
+        batches = {
+            f"P-{next(NUMBERS):032x}": [Item(f"{number:032x}", tmp_path / str(number))]
+            for number in range(count)
+        }
+        found = self.finish(strategy, strategy.submit_all(strategy.load(job), batches))
+        outcomes = map(self.split, found, batches.values())
+        assert [outcome.value[1] for (outcome,) in outcomes] == [count] * count
 
     def test_an_item_with_a_guard_is_ended_when_its_time_is_up(self, strategy):
         job = Job("P", ((Step("P", hang_on_three, timeout_s=0.5),),))
