@@ -5,7 +5,7 @@ import os
 
 import pytest
 from managers.hosts import open_hosts, why_no_hosts
-from managers.registry import MANAGERS
+from managers.registry import MANAGERS, WITHOUT_CLUSTERS
 from managers.site import Site
 from readme_flow import ReadmeFlow
 
@@ -22,7 +22,7 @@ def need():
     """A function that returns a manager, and skips the test where it is not installed."""
 
     def find_manager(name):
-        manager = MANAGERS[name]
+        manager = (MANAGERS | WITHOUT_CLUSTERS)[name]
         if missing := manager.describe_missing():
             message = f"{manager.title} needs {missing}: make cluster-managers"
             (pytest.fail if IS_REQUIRED else pytest.skip)(message)

@@ -17,3 +17,5 @@ if ! has_all slurmctld slurmd munged sshd ssh mpirun ip tc; then
         slurm-wlm munge openssh-server openssh-client openmpi-bin iproute2 >/dev/null
 fi
 "$python" -m pip install -qq --disable-pip-version-check -c constraints.txt -r tests/cluster/requirements.txt
+# Its schemas alone are read.
+"$python" -m pip install -qq --disable-pip-version-check --no-deps dask-kubernetes==2026.3.0

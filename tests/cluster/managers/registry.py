@@ -12,7 +12,7 @@ from managers.plain import open_plain, open_tls
 from managers.slurm import open_slurm
 from managers.ssh import open_ssh
 
-__all__ = ["MANAGERS"]
+__all__ = ["MANAGERS", "WITHOUT_CLUSTERS"]
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,9 @@ MANAGERS = {
     "plain": Manager("command line", open_plain),
     "tls": Manager("command line, TLS", open_tls),
 }
+
+WITHOUT_CLUSTERS = {
+    "pbs": Manager("PBS", None, (), ("dask_jobqueue",)),
+    "kubernetes": Manager("Kubernetes", None, (), ("dask_kubernetes",)),
+}
+"""Those of which the cookbook's scripts and manifests alone are tested."""
