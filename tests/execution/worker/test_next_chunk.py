@@ -12,6 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import taskinity_data as td
 from taskinity_data.chunks.sizing import Learner
+from taskinity_data.errors import FlowFailed
 from taskinity_data.execution.worker import next_chunk
 from taskinity_data.execution.worker.job import Item, Job, Step, chunk_items
 from taskinity_data.execution.worker.next_chunk import NextChunk, ThreadQueue
@@ -120,6 +121,20 @@ def test_what_can_not_be_read_ahead_is_the_failure_of_its_chunk(frame, dataset):
     assert failed.path == URL
     assert "no such disk" in failed.error
     assert sum(done.value) == ROWS - rows
+
+
+def test_an_object_that_changes_while_chunks_are_read_ahead_is_refused(frame, dataset):
+    calls = []
+
+    def work(rows):
+        calls.append(len(rows))
+        if len(calls) == 4:
+            other = frame.assign(n=frame["n"] + 100_000)
+            fsspec.filesystem("watched").pipe(URL, other.to_csv(index=False).encode())
+        return rows
+
+    with pytest.raises(FlowFailed, match="changed after it was planned"):
+        td.process(dataset, work, reduce=td.concat(), scheduler="threads", workers=2)
 
 
 def queue_of(chunks, *, room=2, **options):
