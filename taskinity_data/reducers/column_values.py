@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.types as pat
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.cached_property import cached_property
@@ -93,6 +95,8 @@ class Values:
     def floats(self) -> Numbers:
         """The column as floats, also of objects that are numbers (`decimal.Decimal`).
 
+        Times of Arrow are counts, as those of numpy in `numbers`.
+
         Raises
         ------
         ReduceError
@@ -100,6 +104,9 @@ class Values:
         """
         if self.numbers is not None:
             return self.numbers
+        if _holds_arrow_times(self.dtype):
+            counts = pa.array(self.series).cast(pa.int64()).fill_null(NOT_A_TIME)
+            return _with_validity(counts.to_numpy(zero_copy_only=False), _is_not_a_time)
         kind = pd.api.types.infer_dtype(self.series, skipna=True)
         is_arrow_decimal = str(self.series.dtype).startswith("decimal")
         if not is_arrow_decimal and kind not in _KINDS_OF_NUMBERS:
@@ -181,6 +188,11 @@ def _is_not_a_time(array: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.equal(array, NOT_A_TIME)
 
 
+def _holds_arrow_times(dtype: Any) -> bool:
+    type_ = getattr(dtype, "pyarrow_dtype", None)
+    return type_ is not None and bool(pat.is_timestamp(type_) or pat.is_duration(type_))
+
+
 def from_numbers(array: NDArray[Any], dtype: Any) -> pd.Series[Any]:
     """Return a column of `dtype` from numbers as in `Values.numbers`, all of them valid."""
     if isinstance(dtype, pd.DatetimeTZDtype):
@@ -188,5 +200,8 @@ def from_numbers(array: NDArray[Any], dtype: Any) -> pd.Series[Any]:
         return times.dt.tz_localize("UTC").dt.tz_convert(dtype.tz)
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
         return pd.Series(array.view(dtype))
-    column: pd.Series[Any] = pd.Series(array, dtype=dtype)
+    values: Any = array
+    if _holds_arrow_times(dtype):
+        values = pa.array(array, mask=_is_not_a_time(array)).cast(dtype.pyarrow_dtype)
+    column: pd.Series[Any] = pd.Series(values, dtype=dtype)
     return column

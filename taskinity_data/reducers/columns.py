@@ -60,7 +60,7 @@ class ColumnReducer(RowReducer):
     def _read_floats(self, data: Any) -> NDArray[np.float64]:
         column = self._read(data)
         values = Values(column, Grouping.of_one(len(column)))
-        if values.numbers is not None and column.dtype.kind in "mM":
+        if column.dtype.kind in "mM":
             raise ReduceError(f"{self.name}(): column {self.column!r} holds times, not numbers")
         return values.array.astype(np.float64, copy=False)
 

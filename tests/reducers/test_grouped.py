@@ -656,6 +656,56 @@ def test_times_stay_what_they_are_beside_a_chunk_without_rows_of_another_dtype(k
             assert_frame_equal(got, want.astype(got.dtypes))
 
 
+ARROW_TIMES = [
+    pa.timestamp("s"), pa.timestamp("us", "Europe/Berlin"), pa.timestamp("ns"),
+    pa.duration("ms"), pa.duration("ns"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("type_", ARROW_TIMES, ids=str)
+def test_means_of_arrow_times_are_exact_in_every_cut(type_, reduce, cut):
+    dtype = pd.ArrowDtype(type_)
+    counts = pa.array([10**9, 10**9 + 3, None, -7, -8, None, 5])
+    frame = pd.DataFrame({"k": list("aaabbcd"), "x": pd.Series(counts.cast(type_), dtype=dtype)})
+    exact = pa.array([10**9 + 1, -7, None, 5]).cast(type_)
+    want = pd.DataFrame({"x": pd.Series(exact, index=list("abcd"), dtype=dtype)}).rename_axis("k")
+    for cuts in ([], [1], [3], range(1, 7)):
+        chunks = cut(frame, cuts)
+        got = reduce(group_by("k", x=("x", "mean"), least=("x", "min")), chunks)
+        assert_frame_equal(got[["x"]], want)
+        assert_frame_equal(got[["least"]], frame.groupby("k").agg(least=("x", "min")))
+        empty = [frame.iloc[:0].astype({"x": object}), *chunks, frame.iloc[:0]]
+        assert_frame_equal(reduce(group_by("k", x=("x", "mean")), empty), want)
+        whole = frame.iloc[:2]
+        assert reduce(td.mean("x"), cut(whole, [1])) == want.loc["a", "x"]
+
+
+@pytest.mark.parametrize("type_", ARROW_TIMES, ids=str)
+def test_spreads_of_arrow_durations_are_those_of_pandas_and_of_times_are_refused(
+    type_, reduce, cut
+):
+    dtype = pd.ArrowDtype(type_)
+    counts = pa.array([10**9, 10**9 + 30_000, None, -7_000, -8_000, None, 5]).cast(type_)
+    frame = pd.DataFrame({"k": list("aaabbcd"), "x": pd.Series(counts, dtype=dtype)})
+    reducer = group_by("k", x=("x", "std"))
+    if dtype.kind == "M":
+        with pytest.raises(ReduceError, match="no std or var of times"):
+            reduce(reducer, cut(frame, [2]))
+        return
+    want = frame.groupby("k").agg(x=("x", "std"))
+    for cuts in ([], [1], range(1, 7)):
+        assert_frame_equal(reduce(reducer, cut(frame, cuts)), want)
+
+
+@pytest.mark.parametrize("type_", [pa.timestamp("s"), pa.duration("ns"), pa.date32()], ids=str)
+@pytest.mark.parametrize("reducer", [td.approx_quantiles("x", [0.5]), td.histogram("x", [0, 1])])
+def test_quantiles_and_histograms_of_arrow_times_are_refused(type_, reducer):
+    days = pa.array([1], pa.int32() if type_ == pa.date32() else pa.int64())
+    column = pd.Series(days.cast(type_), dtype=pd.ArrowDtype(type_))
+    with pytest.raises(ReduceError, match="column 'x' holds times, not numbers"):
+        reducer.partial(pd.DataFrame({"x": column}))
+
+
 @pytest.mark.parametrize(
     ("reducer", "message"),
     [

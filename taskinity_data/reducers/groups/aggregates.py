@@ -325,7 +325,7 @@ def _as_times(counts: NDArray[np.int64], kind: str, dtype: Any) -> pd.Series[Any
     return times.astype(dtype) if dtype is not None and dtype.kind in "mM" else times
 
 
-_TIMES = ("datetime", "timedelta")
+_TIMES = ("datetime", "timedelta", "timestamp", "duration")
 
 
 def _check_one_kind(how: str, kinds: set[str]) -> None:
