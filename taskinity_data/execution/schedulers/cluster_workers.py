@@ -88,6 +88,7 @@ class ClusterWorkers:
         self._limit = limit
         self._wait_s = wait_s
         self.threads: dict[str, int] = {}
+        self._used: list[str] = []
         self.left_out: Mapping[str, str] = MappingProxyType({})
         self.is_lost = False
         self.dashboard_port: int | None = None
@@ -158,6 +159,7 @@ class ClusterWorkers:
         self.threads = {
             worker: count for worker, count in ncores.items() if worker not in self.left_out
         }
+        self._used = list(self.threads) or self._used
         self._note_changes(ncores)
         self._has_grown |= self._looked_s > 0.0 and len(self.threads) > self._max_seen
         self._max_seen = max(self._max_seen, len(self.threads))
@@ -264,16 +266,16 @@ class ClusterWorkers:
             self._notices.append(f"worker {worker} is not used: {why}")
             self._rows[worker] = self._row(worker, {})._replace(reason=f"not used: {why}")
             self.threads = {}  # counted again by who asks next
+            self._used = [used for used in self._used if used != worker]
 
     def restrictions(self) -> dict[str, Any]:
         """Return who gets a task where not all may.
 
         Others get none, not even where these are gone: an idle worker that is left out would steal
-        what is queued for those that are used.
+        what is queued for those that are used. While there are none, the last ones stand for those
+        that will come.
         """
-        if not self.left_out or not self.threads:
-            return {}
-        return {"workers": list(self.threads)}
+        return {"workers": self._used} if self.left_out and self._used else {}
 
     def take_notices(self) -> list[str]:
         """Return what the user should know of the workers, each once."""

@@ -104,6 +104,22 @@ def test_a_queue_of_large_items_stays_small_on_any_way(monkeypatch):
     assert workers.window(0.01, items_nbytes=64 << 20) == 2 * 2
 
 
+def test_who_is_left_out_gets_nothing_while_all_others_are_gone(monkeypatch):
+    monkeypatch.setattr(cluster_workers, "REFRESH_S", 0.0)
+    workers = far_workers(monkeypatch, 0.1)
+    client = workers._client
+    assert workers.restrictions() == {}
+    workers.leave_out("tcp://1", "it does not respond")
+    assert workers.restrictions() == {"workers": ["tcp://0"]}  # not looked again yet
+    client.threads = {"tcp://1": 1}
+    workers.refresh()
+    assert workers.threads == {}
+    assert workers.restrictions() == {"workers": ["tcp://0"]}
+    client.threads = {"tcp://1": 1, "tcp://2": 1}
+    workers.refresh()
+    assert workers.restrictions() == {"workers": ["tcp://2"]}
+
+
 def test_a_limit_below_what_there_is_leaves_no_queue(monkeypatch):
     assert far_workers(monkeypatch, 0.1, threads=4, limit=2).window(0.1, 300) == 2
     assert far_workers(monkeypatch, 0.1, threads=1, limit=1).window(0.1, 300) == 1
