@@ -36,7 +36,8 @@ CHILDREN_PAY_S = 1.0
 started: they are there after half a second, beside a thread that computes on."""
 
 FIRST_PARTS = 4
-"""Of the first chunks, which threads that hold each other up end before processes take over."""
+"""In how many parts the first size is cut where processes may replace threads: these end the chunks
+that they have started, though they hold each other up."""
 
 
 class SchedulerChoice:

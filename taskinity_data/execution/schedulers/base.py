@@ -307,8 +307,10 @@ class ThreadStrategy(SendingStrategy):
         )
 
     def window(self, batch_s: float | None) -> int:
-        """Return how many batches it is to have at once: one to be read ahead of each thread."""
-        return super().window(batch_s) if self._queue.growth is None else self.workers * 2
+        """Return how many batches it is to have at once: one waits that a thread can read ahead."""
+        return (
+            super().window(batch_s) if self._queue.growth is None else self.workers * (1 + QUEUED)
+        )
 
     @property
     def used(self) -> ThreadTime:

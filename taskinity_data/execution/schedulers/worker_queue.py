@@ -21,7 +21,7 @@ KEEP_S = 60.0
 """After so long a chunk that was read ahead is dropped: its batch is not coming here any more."""
 
 LOOK_S = 0.005
-"""Where no batch waits yet, since the scheduler learns only now that one has begun, the worker
+"""Where no batch waits yet, since the scheduler learns only now that one has started, the worker
 looks again after that time, then twice that, and so on."""
 
 

@@ -29,7 +29,7 @@ class WatchedStore(MemoryFileSystem):
     store: ClassVar = {}
     pseudo_dirs: ClassVar = [""]
     requested: ClassVar = []
-    begun: ClassVar = set()
+    started: ClassVar = set()
     refused: ClassVar = set()
     changed: ClassVar = threading.Condition()
 
@@ -49,8 +49,8 @@ class WatchedStore(MemoryFileSystem):
     def reads_ahead(cls, start):
         """Whether, within a minute, a range is requested that no function works on yet."""
         with cls.changed:
-            cls.begun.add(start)
-            return bool(cls.changed.wait_for(lambda: set(cls.requested) - cls.begun, 60))
+            cls.started.add(start)
+            return bool(cls.changed.wait_for(lambda: set(cls.requested) - cls.started, 60))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def frame(monkeypatch):
     numbers = range(100_000, 100_000 + ROWS)
     frame = pd.DataFrame({"n": numbers, "text": [f"row {n}" for n in numbers]})
     fsspec.filesystem("watched").pipe(URL, frame.to_csv(index=False).encode())
-    WatchedStore.begun.clear()
+    WatchedStore.started.clear()
     WatchedStore.refused.clear()
     monkeypatch.setattr(Learner, "batch_size", lambda *_: 1)
     return frame
