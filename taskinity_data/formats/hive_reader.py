@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from taskinity_data.data_kinds import add_counts
 from taskinity_data.errors import PlanError
-from taskinity_data.formats.deliver import deliver
+from taskinity_data.formats.deliver import count_only, deliver
 from taskinity_data.formats.filters import narrow_filters, parse_filters
 from taskinity_data.formats.open_tables import refuse_clash
 from taskinity_data.formats.reader import Reader, ReadResult, check_columns
@@ -168,7 +168,8 @@ class HiveReader(Reader):
 
 def _join(parts: Sequence[Any]) -> Any:
     if isinstance(parts[0], pa.Table):
-        return pa.concat_tables(parts)
+        rows = sum(map(len, parts))
+        return pa.concat_tables(parts) if parts[0].num_columns else count_only(rows)
     full = [part for part in parts if len(part)] or parts[:1]
     return pd.concat(full, ignore_index=True)
 

@@ -446,6 +446,14 @@ def test_hive_keys_of_csv_are_selected_in_order(hive):
     assert len(keys) == 2 * len(dataset.plan())
 
 
+@pytest.mark.parametrize("size", ["1GB", "70 rows"])
+def test_rows_of_csv_with_hive_keys_are_counted_without_columns(hive, size):
+    source, whole = hive
+    for filters, rows in [(None, len(whole)), ([("a", ">=", 50)], len(whole.query("a >= 50")))]:
+        plan = open_dataset(source, filters=filters).select([]).plan(chunk_size=size)
+        assert sum(chunk.read("arrow").num_rows for chunk in plan) == rows
+
+
 def test_a_hive_key_that_is_a_column_too_is_refused(tmp_path):
     (tmp_path / "a=1").mkdir()
     FRAME.to_csv(tmp_path / "a=1" / "x.csv", index=False)
