@@ -209,9 +209,15 @@ class TableReader(RowReader):
     ) -> Iterator[pa.Table]:
         """Yield rows `start` to `stop` that pass `filters`, if any may.
 
-        Where a group is decoded as a whole, the columns that are tested come first, and the others
-        only where a row passes.
+        Hive keys are the same in all rows of a file. Where a group is decoded as a whole, the
+        columns that are tested come first, and the others only where a row passes.
         """
+        if set(filters.columns) <= {key.name for key in self.hive}:
+            row = self._read_columns(layout, start, start + 1, filters.columns)
+            if filters.mask(row)[0].as_py():
+                selected = self.schema.names or self._columns
+                yield self._read_columns(layout, start, stop, selected)
+            return
         tested = set(filters.columns) if self._tests_first(layout) else self._columns
         table = self._read_columns(layout, start, stop, tested)
         passes = filters.mask(table)

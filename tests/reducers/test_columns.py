@@ -20,7 +20,7 @@ from taskinity_data.reducers.grouped import group_by
         st.tuples(st.integers(-2, 2), st.sampled_from([0.5, -0.5, np.inf, np.nan])), max_size=25
     ),
     k=st.integers(1, 8),
-    by=st.sampled_from(["i", "f", ["i", "f"], ["f", "i"]]),
+    by=st.sampled_from(["i", "f", "u", ["i", "f"], ["f", "i"]]),
     as_arrow=st.booleans(),
     data=st.data(),
 )
@@ -29,6 +29,7 @@ def test_top_k_is_nlargest_with_the_rows_places(rows, k, by, as_arrow, data, red
         {
             "i": pd.Series([i for i, _ in rows], dtype="int64"),
             "f": pd.Series([f for _, f in rows], dtype="float64"),
+            "u": pd.Series([i % 2**64 for i, _ in rows], dtype="uint64"),
             "s": pd.Series([f"row {n}" for n in range(len(rows))], dtype="str"),
         }
     )

@@ -251,6 +251,31 @@ def test_hive_keys_are_categories_as_in_pandas(tmp_path):
     assert_same(read_all(open_dataset(source, columns=["year", "a"]))[["a"]], whole[["a"]])
 
 
+@pytest.mark.parametrize(
+    ("filters", "passes"),
+    [
+        ([("key", "in", ["x", "z"])], ["2012 x", "2013 x"]),
+        ([("key", "!=", "x"), ("year", "<", 2013)], ["2012 y"]),
+        ([[("key", "not in", ["x"])], [("year", "==", 2012)]], ["2012 x", "2012 y", "2013 null"]),
+        (pc.is_null(pc.field("key")), ["2013 null"]),
+        (pc.scalar(True), ["2012 x", "2012 y", "2013 null", "2013 x"]),
+        (pc.scalar(False), []),
+    ],
+    ids=str,
+)
+def test_filters_by_hive_keys_alone_keep_whole_files(filters, passes, tmp_path):
+    for name in ("2012 x", "2012 y", "2013 null", "2013 x"):
+        year, key = name.replace("null", "__HIVE_DEFAULT_PARTITION__").split()
+        directory = tmp_path / f"year={year}" / f"key={key}"
+        directory.mkdir(parents=True)
+        write(directory / "part.parquet", FRAME.iloc[:30].assign(b=name))
+    whole = open_dataset(tmp_path, filters=filters)
+    b_only = open_dataset(tmp_path, filters=filters, columns=["b"])
+    for dataset in (whole, b_only):
+        assert read_all(dataset, 10).b.tolist() == np.repeat(passes, 30).tolist()
+    assert sum(len(chunk.read()) for chunk in b_only.select([]).plan()) == 30 * len(passes)
+
+
 def test_files_match_by_name_in_the_order_of_the_first(tmp_path):
     one = write(tmp_path / "1.parquet", FRAME[["a", "b"]])
     two = write(tmp_path / "2.parquet", FRAME[["b", "a"]])
