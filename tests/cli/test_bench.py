@@ -1,12 +1,16 @@
 """``taskinity-data bench``: what it measures."""
 
 import json
+import os
+import signal
+from dataclasses import replace
 
 import pytest
 
 from taskinity_data.cli.commands import bench as command
 from taskinity_data.cli.commands.bench_measure import (
     JOBS,
+    Alone,
     Pools,
     in_sequence,
     measure,
@@ -46,6 +50,18 @@ def test_pools_are_started_once_and_timed_apart(pools):
     pools.get("threads", 2)
     assert pools.started_s == before
     assert ("threads", 2) in before
+
+
+def test_runs_are_not_stored_and_none_is_offered_to_resume(monkeypatch, tmp_path):
+    def interrupt(_chunk):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.chdir(tmp_path)
+    job = replace(JOBS[0], function=interrupt)
+    with pytest.raises(KeyboardInterrupt) as interrupted, Pools() as pools:
+        measure(job, 40, Alone(0.1, 0), pools, "threads", 2)
+    assert interrupted.value.args == ()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_prints_the_table(call, monkeypatch):

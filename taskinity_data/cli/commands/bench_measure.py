@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pandas as pd
@@ -103,13 +104,17 @@ class Pools:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        # Runs of two seconds are stored, and these are none of the user's.
+        self.run_dir = self._stack.enter_context(TemporaryDirectory(prefix="taskinity-bench-"))
         self._open: dict[tuple[str, int], Any] = {}
         self.started_s: dict[tuple[str, int], float] = {}
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            error.args = ()  # how to resume its run, which goes with the directory
         # The last that was opened first: each puts back the log levels that it found.
         self._stack.close()
 
@@ -124,7 +129,7 @@ class Pools:
             warm = pd.DataFrame({"value": range(workers * 4)})
             process(
                 warm, _warm_up, reduce=sum, chunk_size="1 rows", workers=workers,
-                scheduler=pool, progress=False,
+                scheduler=pool, progress=False, run_dir=self.run_dir,
             )  # fmt: skip
             self.started_s[key] = time.perf_counter() - at - _WARM_UP_S
         return self._open[key]
@@ -174,6 +179,7 @@ def measure(job: BenchJob, records: int, alone: Alone, pools: Pools, name: str, 
     run = process(
         frame_of(records), job.function, reduce=combine(job), workers=n,
         chunk_size=f"{rows} rows", scheduler=pools.get(name, n), progress=False,
+        run_dir=pools.run_dir,
     )  # fmt: skip
     if run.value != alone.answer:
         raise ReduceError(f"{job.name}: {run.value} in parallel, {alone.answer} in sequence")
