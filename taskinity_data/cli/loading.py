@@ -77,12 +77,12 @@ def import_file(path: str) -> ModuleType:
         It is not a Python file, or importing it fails; the message holds the user's own frames.
     """
     file = Path(path)
+    if file.suffix.lower() != ".py":
+        raise BindError(f"{path}: functions are read from a Python file, called *.py", path=path)
     if not file.is_file():
         scripts = file.parent.glob("*.py") if file.parent.is_dir() else ()
         neighbours = [script.name for script in scripts]
         raise SourceNotFound(f"{path}: no such file.{suggest(file.name, neighbours)}", path=path)
-    if file.suffix.lower() != ".py":
-        raise BindError(f"{path}: functions are read from a Python file, called *.py", path=path)
     file = file.resolve()
     folder = str(file.parent)
     if folder not in sys.path:

@@ -44,8 +44,7 @@ def parse_memory(memory: str | int | None) -> int | None:
     nbytes = None if memory is None else parse_nbytes(memory)
     if nbytes is not None and nbytes < _MIN_MEMORY_NBYTES:
         raise SettingsError(
-            f"memory={memory!r}: a worker needs more than {nbytes:,} bytes, 1 MiB at least; write "
-            "e.g. 2GiB"
+            f"{memory!r} is less than 1 MiB, which a worker needs at least; write e.g. 2GiB"
         )
     return nbytes
 
@@ -55,7 +54,7 @@ def check_workers(workers: int | None) -> int | None:
     if workers is not None and (
         isinstance(workers, bool) or not isinstance(workers, int) or workers < 1
     ):
-        raise SettingsError(f"workers={workers!r} is not a whole number from 1 up, e.g. workers=4")
+        raise SettingsError(f"{workers!r} is not a whole number from 1 up, e.g. 4")
     return workers
 
 
@@ -73,14 +72,12 @@ def parse_max_failures(value: int | str | None) -> float | None:
             share = -1.0
         if 0 <= share <= 1:
             return share
-    raise SettingsError(
-        f"max_failures={value!r} is neither a count such as 10 nor a share such as '1%'"
-    )
+    raise SettingsError(f"{value!r} is neither a count such as 10 nor a share such as '1%'")
 
 
 def _check_priority(priority: Any) -> None:
     if isinstance(priority, bool) or not isinstance(priority, int):
-        raise SettingsError(f"priority={priority!r} is not a whole number, e.g. priority=10")
+        raise SettingsError(f"{priority!r} is not a whole number, e.g. 10")
 
 
 def _check_chunk_size(chunk_size: Any) -> None:
@@ -310,8 +307,11 @@ class RunOptions:
         PlanError, SettingsError
         """
         for name, option in options_of_run().items():
-            if option.check is not None:
-                option.check(getattr(self, name))
+            try:
+                if option.check is not None:
+                    option.check(getattr(self, name))
+            except SettingsError as error:
+                raise SettingsError(f"{name}: {error}") from error
 
     def check_output(self) -> None:
         """Raise `PlanError` where options of an output contradict each other, or there is none."""

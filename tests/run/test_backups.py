@@ -99,5 +99,5 @@ def test_functions_that_are_not_marked_pure_are_refused_before_the_run():
 
 
 def test_a_priority_is_a_whole_number():
-    with pytest.raises(errors.SettingsError, match="priority='high' is not a whole number"):
+    with pytest.raises(errors.SettingsError, match="priority: 'high' is not a whole number"):
         td.process(FRAME, len, priority="high", progress=False)

@@ -306,12 +306,13 @@ def test_an_option_that_nothing_has_is_an_error_with_close_names(csv):
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"workers": 0}, errors.SettingsError, "workers=0"),
+        ({"workers": 0}, errors.SettingsError, "workers: 0"),
         ({"chunk_size": 0}, errors.PlanError, "chunk_size"),
         ({"chunk_size": "64 MiBs"}, errors.PlanError, "64 MiBs"),
         ({"max_failures": "many"}, errors.SettingsError, "max_failures"),
-        ({"run_timeout": "soon"}, errors.SettingsError, "soon"),
-        ({"memory": "-1"}, errors.SettingsError, "is not a size"),
+        ({"run_timeout": "soon"}, errors.SettingsError, "run_timeout: 'soon' is not a duration"),
+        ({"memory": "-1"}, errors.SettingsError, "memory: '-1' is not a size"),
+        ({"memory": 7}, errors.SettingsError, "memory: 7 is less than 1 MiB"),
         ({"scheduler": "thread"}, errors.SchedulerError, "Did you mean 'threads'"),
         ({"reduce": 3}, errors.BindError, "reduce=3"),
         ({"retries": -1}, errors.SettingsError, "retries"),
