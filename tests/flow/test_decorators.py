@@ -448,7 +448,7 @@ def test_inputs_of_a_python_flow_are_checked() -> None:
     with pytest.raises(BindError) as caught:
         stages(mine, {"dat"})
     assert caught.value.problems == (
-        "the input 'data' is missing; the inputs are dat. Did you mean 'dat'?",
+        "the input 'data' is missing; given: dat. Did you mean 'dat'?",
         "the flow has no input 'dat'. Did you mean 'data'?",
     )
 

@@ -76,7 +76,7 @@ class FlowInputs:
         close = suggest(name, [*others, *(self.names or ())])
         if not self.names:
             return f"no input is given: pass {way}.{close}"
-        return f"the inputs are {', '.join(sorted(self.names))}.{close or f' Pass it as {way}.'}"
+        return f"given: {', '.join(sorted(self.names))}.{close or f' Pass it as {way}.'}"
 
 
 @dataclass

@@ -259,10 +259,7 @@ def test_what_can_not_be_a_chunk_function_is_refused(function: Any, said: str) -
 def test_a_missing_input_is_told_with_close_names() -> None:
     problems = problems_of(THREE, FUNCTIONS, {"dat"})
     assert problems == (
-        (
-            "task DataPreparation: no value for parameter 'data'; the inputs are dat. "
-            "Did you mean 'dat'?"
-        ),
+        ("task DataPreparation: no value for parameter 'data'; given: dat. Did you mean 'dat'?"),
         "no function takes the input 'dat'. Did you mean 'data'?",
     )
 
