@@ -172,7 +172,7 @@ def _leave_out_empty(files: list[SourceFile]) -> list[SourceFile]:
     more = f" and {len(empty) - MAX_NAMED:,} more" if len(empty) > MAX_NAMED else ""
     warnings.warn(
         f"{len(empty):,} of {len(files):,} files are empty (0 bytes) and are left out: "
-        f"{names}{more}; name the others alone, or remove these, if that is meant",
+        f"{names}{more}; remove them or write them again",
         UserWarning,
         stacklevel=2,
     )
