@@ -82,7 +82,8 @@ def _locate(item: Any, failure: Failure, reason: str) -> Iterator[str]:
         yield f"in item {item.position}, key {item.key}: {value}"
     if failure.traceback.strip() not in reason:
         *frames, message = shorten_traceback(failure.traceback).splitlines()
-        yield from [*frames, *([] if message in reason else [message])]
+        text = message.partition(": ")[2] or message
+        yield from [*frames, *([] if text in reason else [message])]
 
 
 def _hint(failure: Failure, chunk: Chunk) -> str:
