@@ -64,6 +64,11 @@ class HiveReader(Reader):
         """Whether it hands over what does not parse."""
         return self.inner.keeps_bad_lines
 
+    @property
+    def needs_pandas(self) -> bool:
+        """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
+        return self.inner.needs_pandas
+
     def identity(self) -> str:
         """Return a stable text of all that decides what a range reads as."""
         return self._identity

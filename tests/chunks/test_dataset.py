@@ -454,6 +454,20 @@ def test_rows_of_csv_with_hive_keys_are_counted_without_columns(hive, size):
         assert sum(chunk.read("arrow").num_rows for chunk in plan) == rows
 
 
+@pytest.mark.parametrize("dtype_backend", ["numpy_nullable", "pyarrow"])
+def test_reducers_get_nullable_columns_of_csv_with_hive_keys_as_pandas_has_them(
+    tmp_path, dtype_backend
+):
+    for key, text in [("p", "b,i\nTrue,1\n,\n"), ("q", "b,i\nTrue,3\nFalse,\n")]:
+        (tmp_path / f"key={key}").mkdir()
+        (tmp_path / f"key={key}" / "part.csv").write_text(text)
+    dataset = open_dataset(tmp_path, dtype_backend=dtype_backend)
+    (chunk,) = dataset.plan()
+    given = chunk.load("native").data
+    pd.testing.assert_frame_equal(given, chunk.read())
+    assert given["b"].sum() == 2
+
+
 def test_a_hive_key_that_is_a_column_too_is_refused(tmp_path):
     (tmp_path / "a=1").mkdir()
     FRAME.to_csv(tmp_path / "a=1" / "x.csv", index=False)
