@@ -14,7 +14,7 @@ from pandas.api.types import is_numeric_dtype, is_object_dtype
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.groups.aggregates import aggregate_of
 from taskinity_data.reducers.groups.grouping import Grouping, Merging
-from taskinity_data.reducers.inputs import join_empty
+from taskinity_data.reducers.inputs import join_empty, make_empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,8 +93,8 @@ def merge_columns(partials: Sequence[Columns], hows: Sequence[str], label: str) 
         merged |= _merge_states([{key: c[key]} for c in states if key in c], hows)
     # Nulls without a dtype count as those of floats, with which numbers stay numbers.
     empties = [
-        _as_floats(p.empty, [n for n in p.empty if n in numbers and n not in names])
-        for p, names in zip(partials, names_of, strict=True)
+        make_empty([(n, dtype if n in names or n not in numbers else _FLOAT) for n, dtype in of])
+        for of, names in zip([d.items() for d in dtypes], names_of, strict=True)
     ]
     void = {column for p in partials for column in p.void}
     typed = {column for p in partials if p.n_rows for column in p.empty if column not in p.void}
@@ -173,8 +173,7 @@ def _take_group(state: Any, group: int) -> Any:
     return *kind, np.zeros(len(at), dtype=np.intp), picked.take(at).reset_index(drop=True)
 
 
-def _as_floats(empty: pd.DataFrame, names: Sequence[Any]) -> pd.DataFrame:
-    return empty.astype(dict.fromkeys(names, np.float64)) if names else empty
+_FLOAT = np.dtype(np.float64)
 
 
 def _check_alike(column: Any, filled: Sequence[_Filled], label: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
@@ -221,6 +222,8 @@ class Total(RowReducer):
     def _finish_column(self, partial: Columns) -> Any:
         column = partial.empty[_COLUMN]
         dtype = answer_dtype(column, self.how)
+        if is_numeric_dtype(column.dtype):
+            dtype = self._of_frame(_make_row(column.dtype)).dtype
         if not partial.n_rows:
             return getattr(column, self.how)()
         (state,) = partial.states[_COLUMN,]
@@ -231,14 +234,14 @@ class Total(RowReducer):
         empty = partial.empty.loc[:, partial.empty.columns.isin(list(partial.names))]
         column_dtypes = dict(empty.dtypes.items())
         # pandas' totals of a row of ones have the dtype of each answer and of all together.
-        rows = [pd.Series([1], dtype=dtype) for dtype in dict.fromkeys(column_dtypes.values())]
-        dtypes = {row.dtype: self._of_frame(row.to_frame()).dtype for row in rows}
+        rows = {dtype: _make_row(dtype) for dtype in column_dtypes.values()}
+        dtypes = {dtype: self._of_frame(row).dtype for dtype, row in rows.items()}
         answers: dict[Any, Any] = {}
         for names, (state,) in partial.states.items():
             dtype = dtypes[column_dtypes[names[0]]]
             answers |= zip(names, self._finish_states(names, state, dtype), strict=True)
         items = [answers[name] for name in empty]
-        together = self._of_frame(pd.concat(rows, axis=1)) if rows else self._of_frame(empty)
+        together = self._of_frame(pd.concat(rows.values(), axis=1) if rows else empty)
         try:
             total: pd.Series[Any] = pd.Series(items, index=empty.columns, dtype=together.dtype)
         except ValueError as error:  # Arrow's, which rounds nothing
@@ -276,6 +279,10 @@ def _total(how: str, columns: str | Sequence[str] | None) -> Total:
     names = tuple(columns)
     check_unique(pd.Index(names), f"{how}()")
     return Total(how, names)
+
+
+def _make_row(dtype: Any) -> pd.DataFrame:
+    return pd.DataFrame({0: pd.Series([1], dtype=dtype)})
 
 
 def _common_name(names: Sequence[Any]) -> Any:
