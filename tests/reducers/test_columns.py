@@ -1,3 +1,5 @@
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -177,3 +179,20 @@ def test_distinct_counts_are_close_and_do_not_depend_on_cuts(reduce, cut, rng):
     assert reduce(approx_distinct("x"), cut(frame, [1, 70_000, 70_000, 200_000])) == whole
     assert reduce(approx_distinct("x"), []) == 0
     assert type(whole) is int
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        ([True, False], [True, None, False]),
+        ([1, 2], [1, "a"], [2.0, "a"]),
+        ([2**70, 1], [2**70, None]),
+        ([1], [Decimal("1.00"), Decimal("1.0")]),
+    ],
+)
+def test_numbers_are_the_same_values_in_columns_of_objects(chunks, reduce):
+    frames = [pd.DataFrame({"k": 1, "x": chunk}) for chunk in chunks]
+    want = pd.concat(frames)["x"].nunique()
+    assert reduce(approx_distinct("x"), frames) == want
+    by_group = reduce(group_by("k", n=("x", "approx_distinct")), frames)
+    assert by_group["n"].tolist() == [want]

@@ -46,6 +46,16 @@ def hash_values(series: pd.Series[Any]) -> NDArray[np.uint64]:
 
     Equal numbers have equal hashes, whatever their type; there must be no nulls.
     """
+    if series.dtype == object:
+        is_number = np.array([pd.api.types.is_number(value) for value in series], dtype=np.bool_)
+        if is_number.any():
+            hashes = np.empty(len(series), dtype=np.uint64)
+            converted: Any = pd.to_numeric(series[is_number])
+            if converted.dtype == object:  # integers that need more than 64 bits
+                converted = converted.astype(np.float64)
+            hashes[is_number] = hash_values(converted)
+            hashes[~is_number] = hash_values(series[~is_number])
+            return hashes
     dtype: Any = series.dtype
     if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_numeric_dtype(dtype):
         numpy_dtype = np.dtype(getattr(dtype, "numpy_dtype", dtype))
