@@ -100,6 +100,7 @@ def quantiles_of(summary: Summary, q: NDArray[np.float64]) -> NDArray[np.float64
     low = summary.values[np.searchsorted(ends, below, side="right")]
     above = np.minimum(below + 1, int(ends[-1]) - 1)
     high = summary.values[np.searchsorted(ends, above, side="right")]
+    share = position - below
     with np.errstate(invalid="ignore"):
-        between = low + (high - low) * (position - below)
+        between = low * (1 - share) + high * share
     return np.where((low == high) | (position == below), low, between)
