@@ -761,3 +761,55 @@ def test_sums_of_decimals_that_their_dtype_can_not_hold_are_refused_and_means_ar
             reduce(reducer)
     assert reduce(td.mean("v")) == largest
     assert reduce(td.group_by("k", a=("v", "mean")))["a"].tolist() == [largest]
+
+
+@pytest.mark.parametrize("how", ["sum", "mean"])
+def test_half_floats_are_aggregated_with_the_range_of_float32(how, reduce, cut):
+    values = pd.Series([40_000.0, 0.5, 30_000, 0.25], dtype="float16")
+    frame = pd.DataFrame({"k": [1, 2, 1, 2], "v": values})
+    aggregates = {"a": ("v", how)}
+    want = pandas_answer(frame, ["k"], aggregates)
+    assert_frame_equal(reduce(td.group_by("k", **aggregates), cut(frame, [1, 3])), want)
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [1, 2, 3]])
+def test_extremes_of_arrow_floats_ignore_nan_beside_nulls(cuts, reduce, cut):
+    numbers = pa.array([1.5, math.nan, None, 4.0, math.nan])
+    frame = pd.DataFrame(
+        {"k": [1, 1, 2, 2, 2], "v": pd.array(numbers, pd.ArrowDtype(pa.float64()))}
+    )
+    aggregates = {how: ("v", how) for how in ("min", "max")}
+    want = pandas_answer(frame, ["k"], aggregates)
+    assert_frame_equal(reduce(td.group_by("k", **aggregates), cut(frame, cuts)), want)
+    assert reduce(td.min("v"), cut(frame, cuts)) == frame["v"].min()
+
+
+@pytest.mark.parametrize("how", ["min", "max"])
+def test_categories_of_different_orders_are_not_compared(how, reduce):
+    chunks = [
+        pd.DataFrame({"k": 1, "v": pd.Categorical(sizes, sizes, ordered=True)})
+        for sizes in (["S", "L"], ["M"])
+    ]
+    for reducer in (td.group_by("k", a=("v", how)), getattr(td, how)("v")):
+        with pytest.raises(ReduceError, match=r"order of categories is not the same.*set_categ"):
+            reduce(reducer, chunks)
+    sorted_chunks = [chunk.astype({"v": "str"}).astype({"v": "category"}) for chunk in chunks]
+    for chunk in sorted_chunks:
+        chunk["v"] = chunk["v"].cat.as_ordered()
+    want = pandas_answer(pd.concat(sorted_chunks), ["k"], {"a": ("v", how)})
+    assert_frame_equal(reduce(td.group_by("k", a=("v", how)), sorted_chunks), want)
+
+
+def test_means_of_decimals_of_different_scales_are_floats_as_in_pandas(reduce):
+    chunks = [
+        pd.DataFrame({"k": 1, "v": pd.array([Decimal("1.5")], pd.ArrowDtype(pa.decimal128(9, s)))})
+        for s in (1, 3)
+    ]
+    want = pandas_answer(pd.concat(chunks), ["k"], {"a": ("v", "mean")})
+    assert_frame_equal(reduce(td.group_by("k", a=("v", "mean")), chunks), want)
+    assert reduce(td.mean("v"), chunks) == 1.5
+
+
+def test_a_column_of_nulls_of_no_type_adds_up_to_0_beside_a_chunk_without_rows(reduce):
+    frame = pd.DataFrame({"v": pd.array([None, None], pd.ArrowDtype(pa.null()))})
+    assert reduce(td.sum("v"), [frame, frame[:0]]) == frame["v"].sum()

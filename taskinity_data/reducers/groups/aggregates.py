@@ -80,8 +80,8 @@ def answer_dtype(column: pd.Series[Any], how: str) -> Any:
     if column.dtype == object:
         # The type of the objects decides over the others; means of decimals are floats as objects.
         return column.dtype if how in {"mean", "var"} else None
-    if how == "mean" and column.dtype == np.float32:
-        return column.dtype  # pandas returns float64 without rows, float32 with rows
+    if how in _DENSE and column.dtype in (np.float16, np.float32) and how != "count":
+        return np.dtype(np.float32)  # without rows, pandas has other dtypes for some of them
     try:
         return column.groupby(np.zeros(0, dtype=np.intp)).agg(how).dtype
     except TypeError as error:
@@ -129,10 +129,10 @@ class Summing:
         is_valid = values.is_valid
         if is_valid is not None:
             # Without the nulls, with which pandas' sum of bools would become an integer.
-            if not is_valid.any():
-                return "nothing", None, None
             codes, n_groups = values.grouping.codes[is_valid], values.grouping.n_groups
             values = Values(values.series[is_valid], Grouping(codes, n_groups))
+        if values.series.empty:
+            return "nothing", None, None
         if str(values.dtype).startswith("decimal"):  # whose sums Arrow lets wrap around
             wide = pd.ArrowDtype(pa.decimal256(76, values.dtype.pyarrow_dtype.scale))
             values = Values(values.series.astype(wide), values.grouping)
@@ -303,15 +303,14 @@ def _divide(total: int, count: int) -> int:
     return total // count if total >= 0 else -(-total // count)
 
 
-def _divide_decimals(
-    sums: pd.Series[Any], counts: NDArray[np.int64], dtype: pd.ArrowDtype | None
-) -> pd.Series[Any]:
+def _divide_decimals(sums: pd.Series[Any], counts: NDArray[np.int64], dtype: Any) -> pd.Series[Any]:
     with localcontext(prec=DECIMAL_DIGITS):
         means = [total / n if n else None for total, n in zip(sums, counts.tolist(), strict=True)]
-        if dtype is not None:
-            digit = Decimal(1).scaleb(-dtype.pyarrow_dtype.scale)
-            means = [mean and mean.quantize(digit, ROUND_HALF_UP) for mean in means]
-    return pd.Series(means, dtype=dtype or np.float64)
+        if not isinstance(dtype, pd.ArrowDtype):
+            return pd.Series(means, dtype=np.float64).astype(dtype or np.float64)
+        digit = Decimal(1).scaleb(-dtype.pyarrow_dtype.scale)
+        means = [mean and mean.quantize(digit, ROUND_HALF_UP) for mean in means]
+    return pd.Series(means, dtype=dtype)
 
 
 def _is_time(kind: str, dtype: Any) -> bool:

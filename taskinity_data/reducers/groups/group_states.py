@@ -117,5 +117,5 @@ def _merge_states(
             raise
         dtypes = [partial["empty"].dtypes for partial in partials]
         names = dtypes[0].index
-        mixed = [name for name in names if len({str(chunk[name]) for chunk in dtypes}) > 1]
+        mixed = [name for name in names if len({chunk[name] for chunk in dtypes}) > 1]
         raise ReduceError(f"group_by(): {error} (it is among {mixed!r})") from error

@@ -49,6 +49,10 @@ class Picking:
             return _pick_row(values, is_last=self.how == "last")
         if values.numbers is None:
             return aggregate_with_pandas(values, self.how)
+        if isinstance(values.dtype, pd.ArrowDtype) and values.dtype.kind == "f":
+            # They may hold NaN beside nulls, which pandas ignores here.
+            is_nan = np.isnan(values.numbers.array)
+            values = Values(values.series.mask(is_nan), values.grouping)
         picked = _pick_number(values, is_largest=self.how == "max")
         groups = values.filled
         if groups is not None:
@@ -67,12 +71,24 @@ class Picking:
             for array, code in zip(arrays, merging.codes, strict=True):
                 picked[code] = pick(picked[code], array)
             return None, pd.Series(picked)
+        if self.how in {"min", "max"}:
+            _check_order(self.how, {series.dtype for _, series in states if len(series)})
         return self.start(rejoin(states, merging.codes, merging.n_groups))
 
     def finish(self, state: Picked, answer: Answer) -> pd.Series[Any]:
         """Return the values; null for groups without one."""
         missing = None if self.how in {"first", "last"} else np.nan
         return finish_picked(state, answer, missing)
+
+
+def _check_order(how: str, dtypes: set[Any]) -> None:
+    """Raise `ReduceError` if some chunks order their categories unlike the values themselves."""
+    ordered = [dtype.categories for dtype in dtypes if getattr(dtype, "ordered", False)]
+    if len(dtypes) > 1 and not all(categories.is_monotonic_increasing for categories in ordered):
+        raise ReduceError(
+            f"{how}: the order of categories is not the same in every chunk; give all chunks the "
+            "same ones, by .cat.set_categories(...) in the chunk function"
+        )
 
 
 def _pick_row(values: Values, *, is_last: bool) -> Picked:
