@@ -129,9 +129,9 @@ def _break_laws(reducer: Reducer, chunks: Chunks) -> tuple[str, str] | None:
     try:
         partials = [make_partial(reducer, as_item(chunk)) for chunk in chunks]
         partials = [pickle.loads(cloudpickle.dumps(partial)) for partial in partials]  # noqa: S301
-        law = "combine changes the partials that it gets"
         before = copy.deepcopy(partials)
         flat = reducer.combine(partials)
+        law = "combine changes the partials that it gets"
         copied = copy.deepcopy(flat)
         for old, new in zip(before, partials, strict=True):
             difference = differ(reducer.finish(old), reducer.finish(copy.deepcopy(new)))

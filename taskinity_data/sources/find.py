@@ -79,8 +79,9 @@ def find_files(
             raise PlanError("source: the list of files is empty; name at least one")
     else:
         raise PlanError(
-            f"source: a {type(source).__name__} is not a source; give a path, directory or glob, a "
-            "list of paths in order, a pandas or polars DataFrame, or an Arrow table"
+            f"source: a value of type {type(source).__name__} is not a source; give a path, "
+            "directory or glob, a list of paths in order, a pandas or polars DataFrame, or an "
+            "Arrow table"
         )
     if options and all(file.store is None for file in files):
         raise PlanError(

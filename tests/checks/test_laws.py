@@ -93,6 +93,7 @@ BROKEN = {
     "how many parts": (td.reducer(len, partial=len), f"{NESTED}|{CUTS}"),
     "in place": (td.reducer(_add_in_place, partial=lambda c: np.array([len(c)])), "changes the"),
     "empty chunks": (td.reducer(sum, partial=lambda c: c.n.iloc[0] * 0), "raised IndexError"),
+    "two arguments": (td.reducer(lambda a, b: a + b, partial=len), "some chunks can't be reduced"),
     "no chunks": (NoNothing(), r"finish\(None\)"),
     "collect": (td.collect(), CUTS),
     "medians": (td.reducer(lambda p: float(np.median(p)), partial=_share), f"{NESTED}|{CUTS}"),

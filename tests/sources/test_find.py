@@ -99,9 +99,9 @@ def test_a_list_may_hold_globs_and_directories(tmp_path):
     [
         ([], "list of files is empty"),
         ("", "path is empty"),
-        (3, "a int is not a source"),
-        ({"a.csv"}, "a set is not a source"),
-        (b"a.csv", "a bytes is not a source"),
+        (3, "of type int is not a source"),
+        ({"a.csv"}, "of type set is not a source"),
+        (b"a.csv", "of type bytes is not a source"),
         ([3], "3 in the list is not a path"),
         ("nowhere://bucket/a.csv", "fsspec has no protocol 'nowhere'"),
         ("tar://a.csv::memory://a.tar", "unpack or copy the file first"),
