@@ -316,7 +316,7 @@ def test_empty_files_among_others_are_left_out_with_a_warning_that_names_them(us
     for name, text in (("a.csv", "x\n1\n"), ("b.log", ""), ("c.csv", ""), ("d.csv", "x\n2\n")):
         (tmp_path / name).write_text(text)
     source = {"directory": tmp_path, "glob": tmp_path / "*", "url": f"file://{tmp_path}"}[use]
-    with pytest.warns(UserWarning, match=r"2 of 4 files are empty .*b\.log, .*c\.csv; name"):
+    with pytest.warns(UserWarning, match=r"2 of 4 files are empty .*b\.log, .*c\.csv; remove"):
         files = find_files(str(source))
     assert [Path(file.path).name for file in files] == ["a.csv", "d.csv"]
 
