@@ -124,8 +124,6 @@ class Total(RowReducer):
         if rows is None:
             return None
         if self.is_single:
-            values, dtypes = ({_COLUMN: of_names[names[0]]} for of_names in rows[:2])
-            rows = ChunkColumns(values, dtypes, rows.n_rows)
             return SeriesState(start_columns(rows, [self.how], lambda _: True))
         states = start_columns(rows, [self.how])
         if texts := [name for name in names if name not in states.names]:
@@ -220,13 +218,13 @@ class Total(RowReducer):
         return kinds[name](*fields)  # type: ignore[no-any-return]
 
     def _finish_column(self, partial: Columns) -> Any:
-        column = partial.empty[_COLUMN]
+        column = partial.empty.iloc[:, 0]
         dtype = answer_dtype(column, self.how)
         if is_numeric_dtype(column.dtype):
             dtype = self._of_frame(_make_row(column.dtype)).dtype
         if not partial.n_rows:
             return getattr(column, self.how)()
-        (state,) = partial.states[_COLUMN,]
+        ((state,),) = partial.states.values()
         label = f"{self.how}()"
         return aggregate_of(self.how).finish(state, Answer(1, dtype, label)).iloc[0]
 

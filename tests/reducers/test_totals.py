@@ -197,6 +197,8 @@ def test_bools_that_miss_in_some_chunks_are_refused_since_pandas_has_objects(how
         reduce(TOTALS[how], chunks)
     with pytest.raises(ReduceError, match=r"column 'x' is .* in some chunks and "):
         reduce(TOTALS[how], chunks[::-1])
+    with pytest.raises(ReduceError, match="column 'x' is bool in some chunks and "):
+        reduce(getattr(td, how)("x"), [chunks[0], pd.DataFrame({"x": [1, 2]})])
 
 
 @pytest.mark.parametrize("how", list(TOTALS))
