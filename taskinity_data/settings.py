@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from taskinity_data.errors import SettingsError
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["Settings", "load_settings", "working_directory"]
 
@@ -264,19 +265,25 @@ def _check_name(name: str) -> None:
         raise SettingsError(f"{name!r} is not a setting.{hint}")
 
 
-def _warn_of_unknown(names: Mapping[str, str], where: str) -> None:
-    variables = [variable_of(name) for name in NAMES]
+def _warn_of_unknown(names: Iterable[str], where: str) -> None:
     for name in sorted(names):
         # In lower case too, which has no effect on most systems.
-        if name.upper().startswith(PREFIX) and name not in variables:
-            # Compared without the prefix, which would make any two names close. Loaded only here,
-            # as in `suggest`.
-            from difflib import get_close_matches
+        if name.upper().startswith(PREFIX):
+            _warn_unless_known(name, where)
 
-            near = get_close_matches(name[len(PREFIX) :].lower(), NAMES, n=1)
-            hint = (
-                f" Did you mean {variable_of(near[0])}?"
-                if near
-                else f" Known are {', '.join(variables)}."
-            )
-            _LOG.warning("%s in %s is not a setting and has no effect.%s", name, where, hint)
+
+@lru_cache(maxsize=64)
+def _warn_unless_known(name: str, where: str) -> None:
+    """Log once that the variable `name` is not a setting: a run loads them several times."""
+    variables = [variable_of(known) for known in NAMES]
+    if name in variables:
+        return
+    # Compared without the prefix, which would make any two names close. Loaded only here, as in
+    # `suggest`.
+    from difflib import get_close_matches
+
+    near = get_close_matches(name[len(PREFIX) :].lower(), NAMES, n=1)
+    hint = (
+        f" Did you mean {variable_of(near[0])}?" if near else f" Known are {', '.join(variables)}."
+    )
+    _LOG.warning("%s in %s is not a setting and has no effect.%s", name, where, hint)
