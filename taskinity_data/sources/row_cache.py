@@ -74,7 +74,8 @@ class RowCache:
         with self._lock:
             grains = self.find(pieces)
             for grain in grains:
-                del self._grains[grain.piece.path, grain.piece.start]
+                # A file that is named twice may be there twice.
+                self._grains.pop((grain.piece.path, grain.piece.start), None)
         joined: list[CachedRows] = []
         for grain in grains:
             if joined and joined[-1].table is grain.table and joined[-1].stop == grain.start:

@@ -8,6 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+import taskinity_data as td
 from taskinity_data.chunks.open_dataset import open_dataset
 from taskinity_data.errors import PlanError
 
@@ -43,6 +44,12 @@ def test_a_list_is_taken_as_given_whatever_the_spelling(path):
         "d/a*",
     ]
     assert values(spellings) == [1, 2] * len(spellings)
+
+
+@pytest.mark.parametrize("chunk_size", ["auto", "3 rows", "1 rows"])
+def test_a_run_reads_what_a_list_names_twice_twice(path, chunk_size):
+    run = td.process([path, path], reduce=td.sum("a"), chunk_size=chunk_size, progress=False)
+    assert (run.value, run.ledger.at["processed", "rows"]) == (6, 4)
 
 
 def test_the_spellings_of_one_path_have_the_same_keys(path):
