@@ -269,13 +269,13 @@ def _warn_of_unknown(names: Iterable[str], where: str) -> None:
     for name in sorted(names):
         # In lower case too, which has no effect on most systems.
         if name.upper().startswith(PREFIX):
-            _warn_unless_known(name, where)
+            _warn_unless_setting(name, where)
 
 
 @lru_cache(maxsize=64)
-def _warn_unless_known(name: str, where: str) -> None:
+def _warn_unless_setting(name: str, where: str) -> None:
     """Log once that the variable `name` is not a setting: a run loads them several times."""
-    variables = [variable_of(known) for known in NAMES]
+    variables = [variable_of(setting) for setting in NAMES]
     if name in variables:
         return
     # Compared without the prefix, which would make any two names close. Loaded only here, as in
