@@ -11,12 +11,12 @@ README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md"
 TABLE = re.compile(r"(?<=writes this table -->\n).*?(?=<!-- end of the table)", re.DOTALL)
 
 JOBS = {
-    "W1": "CSV, 50 M rows: min, mean, max by key",
+    "W8": "a function that waits 1 ms per record, 4 workers",
+    "W4": "a Python function per row, 674 k rows",
+    "pandas a chunk": "a pandas function per chunk",
     "W2": "Parquet, 30 M rows: TPC-H query 1",
-    "W4": "a Python function a row, 674 k rows",
-    "W8": "a function that waits 1 ms a record, 4 workers",
+    "W1": "CSV, 50 M rows: min, mean, max by key",
     "join": "a join with a small table",
-    "pandas a chunk": "a pandas function a chunk",
     "W7": "1 MB CSV in a new process",
 }
 COLUMNS = {

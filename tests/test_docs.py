@@ -43,7 +43,7 @@ def test_the_table_of_the_readme_is_that_of_the_results():
     assert script["TABLE"].search(text)[0] == table, "run benchmarks/readme_table.py"
     results = script["RESULTS"].read_text(encoding="utf-8")
     first = re.search(r"## W1.*?taskinity_data \| ([\d.]+)", results, re.DOTALL)[1]
-    assert f"| {first} |" in table.splitlines()[2]
+    assert f"| {first} |" in table
 
 
 def test_the_guide_says_what_makes_which_function_faster():
