@@ -58,7 +58,7 @@ def is_dask(source: Any) -> bool:
 
 
 def add_counts(counts: Iterable[int | None]) -> int | None:
-    """Return the sum of `counts`, of rows for example, None where one of them is unknown."""
+    """Return the sum of `counts`, of rows for example, None if one of them is unknown."""
     total = 0
     for count in counts:
         if count is None:

@@ -231,7 +231,7 @@ class Outcome:
 
     @property
     def failure(self) -> Failure | None:
-        """The last attempt's failure, None where the task completed."""
+        """The last attempt's failure, None if the task completed."""
         return self.attempts[-1].failure if self.attempts else None
 
     @property

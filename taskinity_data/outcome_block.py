@@ -20,7 +20,7 @@ _TIMES, _COUNTS, _SPENT = 5, 3, 2
 partials; its rows, those filtered, its bytes in memory. Of a turn: see `OutcomeBlock.spent`."""
 
 _UNKNOWN = -1
-"""Stands for None among whole numbers."""
+"""Represents None among integers."""
 
 
 @dataclass(slots=True)
@@ -176,7 +176,7 @@ class OutcomeBlock:
 
     @property
     def peak_nbytes(self) -> int | None:
-        """The highest of `peaks`, None where none is known."""
+        """The highest of `peaks`, None if none is known."""
         return _to_count(max(self.peaks, default=_UNKNOWN))
 
     @property

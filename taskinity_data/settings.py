@@ -164,8 +164,8 @@ def working_directory() -> Path:
         return Path.cwd()
     except FileNotFoundError as error:
         raise SettingsError(
-            "the working directory of this process was removed, or another took its place: change "
-            "into one that is there (cd, in Python os.chdir), and call again"
+            "the working directory of this process was removed or replaced: change to an existing "
+            "one (cd, in Python os.chdir), and call again"
         ) from error
 
 
@@ -232,10 +232,10 @@ def _folder_or_url(text: str) -> str:
 
 def _folder(text: str) -> Path:
     if "://" in text:
-        raise ValueError("a URL; name a folder on this machine, e.g. runs")
+        raise ValueError("a URL; give a local directory, e.g. runs")
     path = Path(os.path.expanduser(_words(text)))
     if path.exists() and not path.is_dir():
-        raise ValueError("there is a file of that name; name a folder, which need not exist yet")
+        raise ValueError("it is a file; give a directory, which need not exist yet")
     return path
 
 

@@ -152,7 +152,7 @@ def test_a_file_is_known_wherever_it_lies(ground):
     for source in ("moved", ["moved/2.csv", "moved/1.csv"], str(ground / "moved"), "link",
                    (ground / "moved").as_uri()):  # fmt: skip
         assert append(source, only_new=True).output.rows == 0
-    # Put back from a backup: another file number at the old place, of the old size and time.
+    # Put back from a backup: another inode at the old place, of the old size and time.
     shutil.copytree("moved", "in")
     assert append("in", only_new=True).output.rows == 0
     # Written through another name of the same place.
@@ -291,11 +291,11 @@ def test_a_list_of_items_is_never_new(ground):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"only_new": True, "if_exists": "error"}, "only_new=True needs if_exists='append'"),
-        ({"allow_repeated": True, "if_exists": "overwrite"}, "needs if_exists='append'"),
+        ({"only_new": True, "if_exists": "error"}, "only_new=True requires if_exists='append'"),
+        ({"allow_repeated": True, "if_exists": "overwrite"}, "requires if_exists='append'"),
         ({"only_new": True, "allow_repeated": True}, "give one of them"),
         ({"only_new": "yes"}, "give True or False"),
-        ({"only_new": True, "output": None}, "give its directory with output="),
+        ({"only_new": True, "output": None}, "requires output="),
     ],
 )
 def test_options_that_say_nothing_are_refused(ground, options, said):

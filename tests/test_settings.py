@@ -99,7 +99,7 @@ def test_an_empty_value_counts_as_not_set(tmp_path):
         ("TASKINITY_SCHEDULER", "  ", "give it a value or remove it"),
         ("TASKINITY_LOG_LEVEL", "WARNIG", "Did you mean 'WARNING'?"),
         ("TASKINITY_LOG_LEVEL", "7", "Levels are DEBUG"),
-        ("TASKINITY_RUN_DIR", "s3://bucket/runs", "name a folder on this machine"),
+        ("TASKINITY_RUN_DIR", "s3://bucket/runs", "give a local directory"),
     ],
 )
 def test_a_value_that_cannot_be_understood_names_variable_value_and_an_example(
@@ -142,7 +142,7 @@ def test_a_dotenv_that_is_no_text_is_an_error_that_names_it(tmp_path):
 
 def test_a_folder_setting_that_names_a_file_is_refused(tmp_path):
     (tmp_path / "runs").write_text("")
-    with pytest.raises(SettingsError, match="there is a file of that name"):
+    with pytest.raises(SettingsError, match="it is a file"):
         load_settings({"TASKINITY_RUN_DIR": str(tmp_path / "runs")}, tmp_path)
 
 

@@ -152,7 +152,7 @@ class Checkpoints:
         return self._early is not None and time.monotonic() - self._begun_s < BEGIN_S
 
     def _act(self, act: Callable[..., T], *arguments: Any) -> T | None:
-        """Return what `act` does, None where that waits until it is time to begin."""
+        """Return what `act` does, None if that waits until it is time to begin."""
         if self._early is not None:
             if self._is_early:
                 self._early.append(partial(act, *arguments))

@@ -1,4 +1,4 @@
-"""What a piece of the user's code is, as digests: the same for the same code in another process.
+"""Identify the user's code by digests that are the same in every process.
 
 A function is its bytecode, constants, defaults, closure, and the globals that it reads, through all
 code outside the installation; each global is a part of its own, so that it can be named when it
@@ -75,7 +75,7 @@ class Identity:
 
     @property
     def digest(self) -> str | None:
-        """Of all parts together; None where one of them has no identity."""
+        """Of all parts together; None if one of them has no identity."""
         if self.unstable:
             return None
         whole = blake2b(digest_size=16)

@@ -1,4 +1,4 @@
-"""What code takes by a text, read from bytecode, and the user's own files that it imports by then.
+"""Find in bytecode what code looks up by a string, and the user's files that it imports that way.
 
 Neither is run for it: modules that it imports by name, names that only running it tells.
 """
@@ -80,7 +80,7 @@ def find_lookups(code: types.CodeType, is_user_module: Callable[[Any], bool]) ->
 
 
 def _text_at(instructions: list[dis.Instruction], number: int) -> str | None:
-    """Return the text that stands there by itself: the call or index that takes it follows."""
+    """Return the text that is loaded there: the call or index that takes it follows."""
     if number >= len(instructions):
         return None
     first, *after = instructions[number : number + 3]

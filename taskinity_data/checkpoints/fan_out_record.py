@@ -1,4 +1,4 @@
-"""One fan-out that is kept: what it runs, on what, and what is known of it from an earlier run.
+"""The record of a stored fan-out: its code, its data, and its results in an earlier run.
 
 It finds the identity of items and their records.
 """
@@ -71,7 +71,7 @@ class FanOutRecord:
         shared = _describe_job(job)
         identities = [identify(_describe_chain(chain) | shared) for chain in job.chains]
         codes = [identity.digest for identity in identities]
-        # All but the functions: what they have written stands, whatever they are now.
+        # All but the functions: their written results stay, even if the functions have changed.
         arguments: list[str | None] = [None] * len(identities)
         if job.writer is not None:
             described = [_describe_given(chain) | shared for chain in job.chains]
@@ -113,7 +113,7 @@ class FanOutRecord:
         if changed and n_kept and mends:
             lines.append(
                 f"{self.name} changed ({_list(changed)}): chunks that were written stay as they "
-                "are, what was left out runs with today's code"
+                "are, what was left out runs with the current code"
             )
         elif changed and n_kept:
             lines.append(
@@ -291,7 +291,7 @@ def _describe_chain(chain: Any) -> dict[str, Any]:
 
 
 def _describe_given(chain: Any) -> dict[str, Any]:
-    """Return what the functions of a chain are called with, beside the chunk."""
+    """Return the arguments of a chain's functions, except the chunk."""
     roots: dict[str, Any] = {"tasks": [step.task for step in chain]}
     for step in chain:
         roots[f"given to {step.task}"] = _with_files([*step.leading, step.arguments])

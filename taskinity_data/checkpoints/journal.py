@@ -1,8 +1,8 @@
-"""An append-only file of records, each of which proves itself and all before it.
+"""An append-only file of records, each with a checksum of itself and all before it.
 
 A segment is written by one process. Every record carries a digest over its own bytes and the digest
 of the record before, so that what was cut off, changed, taken out or put in elsewhere ends the
-valid part: what stands before it counts, what follows does not.
+valid part: only what precedes it counts.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has fsync alone
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: its `kind` (one character), its `details`, and where its value lies, if any."""
+    """One record: its `kind` (one character), its `details`, and where its value is, if any."""
 
     kind: str
     details: Any
@@ -74,7 +74,7 @@ def has_other_format(path: Path) -> bool:
 
 
 def read_segment(path: Path, run_id: str) -> tuple[list[Record], int]:
-    """Return the valid records of the segment `path` of the run `run_id`, and the bytes behind.
+    """Return the valid records of the segment `path` of the run `run_id`, and the bytes after.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def read_segment(path: Path, run_id: str) -> tuple[list[Record], int]:
 
 
 def _start(run_id: str, name: str) -> bytes:
-    # A segment of another run, or under another number, is none of this run's.
+    # A segment of another run, or with another number, does not belong to this run.
     return blake2b(f"{run_id}\0{name}".encode(), digest_size=_DIGEST_NBYTES).digest()
 
 

@@ -61,7 +61,7 @@ def belongs(outcome: Outcome) -> bool:
 
 
 def find_quarantine(run_directory: Path) -> Path | None:
-    """Return the quarantine of the run in `run_directory`, None where it has none."""
+    """Return the quarantine of the run in `run_directory`, None if it has none."""
     directory = run_directory.absolute() / DIRECTORY
     return directory if any(directory.glob("*.json")) else None
 
@@ -105,7 +105,7 @@ class Quarantine:
 
     @property
     def path(self) -> Path | None:
-        """Where it is, None where nothing is in it."""
+        """Where it is, None if nothing is in it."""
         return find_quarantine(self._run_directory)
 
     def take(self, name: str, item: Any, outcome: Outcome) -> None:
@@ -145,7 +145,7 @@ class Quarantine:
         if self._count == MAX_ENTRIES:
             self._say(
                 f"the quarantine in {self._directory} has {MAX_ENTRIES:,} entries and takes no "
-                "more: what fails from now on stands in the run alone (run.failures)"
+                "more: later failures are only in run.failures"
             )
         self._count += 1
         if self._count > MAX_ENTRIES:

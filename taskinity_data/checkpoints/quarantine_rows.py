@@ -1,4 +1,4 @@
-"""The rows of what failed, as the bytes of an Arrow file, or as they stand in theirs."""
+"""The rows of what failed, as the bytes of an Arrow file, or as in their own file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pack_chunk(chunk: Chunk, *, is_safe: bool) -> QuarantinedRows:
     if is_safe:
         try:
             return pack_table(chunk.load("arrow").data)
-        except Exception as error:  # noqa: BLE001 - what does not parse is kept as it stands
+        except Exception as error:  # noqa: BLE001 - what does not parse is kept unchanged
             why_not = clean_text(f"{type(error).__name__}: {error}")
     if chunk.reader.unit != "bytes":
         return QuarantinedRows(why_not=why_not)

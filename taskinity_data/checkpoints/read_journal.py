@@ -1,4 +1,4 @@
-"""What the journal of a run says, read as a whole: its fan-outs, their cuts, what ended how."""
+"""Read the whole journal of a run: its fan-outs, their cuts, and the outcomes."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class PastItem(NamedTuple):
     tried : int
         In which try it ended, from 1.
     chunk : tuple of EarlierPiece
-        The pieces of its chunk, of a part those of the whole one; empty where it is none.
+        The pieces of its chunk, of a part those of the whole one; empty if it is none.
     part : tuple of int
     pieces : tuple of EarlierPiece
-        Where it lies.
+        Its directory.
     load : callable
         Returns the value as it was stored. What is loaded stays in memory as long as this does.
     """
@@ -85,7 +85,7 @@ class PastFanOut:
     finished : dict
         The finished items that have a value, by code and data.
     written : dict
-        Those whose rows stand in an output, and are no fallback's, by arguments and data.
+        Those whose rows are in an output, and not a fallback's, by arguments and data.
     fresh : dict
         The same of those that have written since the last commit.
     files, reader, chunks
@@ -112,14 +112,14 @@ class PastFanOut:
             of_try.clear()
 
     def cut(self, record: CutsRecord) -> None:
-        """Take in further chunks."""
+        """Add chunks."""
         self.reader = record.reader
         self.files += [file for file, _ in record.files]
         for pieces, is_readable in record.read(self.files):
             begin = pieces[0].file, pieces[0].start
             self.chunks.append((pieces, self._counts[begin]))
             self._counts[begin] += 1
-            if is_readable:  # another is cut again: it may be read then
+            if is_readable:  # others are cut again: they may be readable then
                 self.cuts[begin] = pieces
 
     def finish(self, item: PastItem, data: Any) -> None:
@@ -150,11 +150,11 @@ class Past:
         through, without chunks of earlier tries that were cut otherwise.
     notes : list of str
     end : dict or None
-        The end of the last try; None where it has none.
+        The end of the last try; None if it has none.
     value : Record or None
         Of the answer, where it was kept.
     has_committed : bool
-        Whether an output of it stood at the end of a try.
+        Whether its output was committed at the end of a try.
     staging : list of str
         Where parts were written, try by try.
     schedulers : list of (str, int, str)
@@ -222,7 +222,7 @@ class Past:
         return list((self.end or {}).get("singles", ()))
 
     def commit(self) -> None:
-        """Note that what was written until now stands in the output."""
+        """Note that what was written until now is in the output."""
         self.has_committed = True
         for fan_out in self.fan_outs.values():
             for identity, items in fan_out.fresh.items():
@@ -335,7 +335,6 @@ def find_item(past: Past, key: str) -> tuple[str, tuple[str, ...]]:
                 f"{piece['path']}:{piece['start']}-{piece['stop']}" for piece in entry["pieces"]
             )
     raise ResumeError(
-        f"run {past.run_id} has no chunk {key!r} that has ended; "
-        f"td.load_run({past.run_id!r}).outcomes lists those that have, and .quarantine what "
-        "was quarantined"
+        f"run {past.run_id} has no finished chunk {key!r}; td.load_run({past.run_id!r}).outcomes "
+        "lists the finished chunks, and .quarantine the quarantined ones"
     )

@@ -80,7 +80,7 @@ class CutsRecord(NamedTuple):
 
 
 class EndedRecord(NamedTuple):
-    """Items of the fan-out `name` that have ended together; their values stand behind it.
+    """Items of the fan-out `name` that have ended together; their values follow the record.
 
     Attributes
     ----------

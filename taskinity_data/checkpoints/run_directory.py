@@ -1,4 +1,4 @@
-"""Where runs keep what they know of themselves: a private directory a run, locked while it goes.
+"""Run directories: a private directory for each run, locked while it runs.
 
 ``run.json`` is for listing: what is resumed is proved by the journal.
 """
@@ -80,8 +80,7 @@ def enter_run(run_dir: Path, run_id: str) -> RunDirectory:
         return RunDirectory(directory, FileLock(directory / _LOCK))
     except Locked as error:
         raise ResumeError(
-            f"run {run_id} is in progress in {error}: wait until it has ended, or start "
-            "another run",
+            f"run {run_id} is in progress in {error}: wait until it ends, or start another run",
             run_id=run_id,
         ) from error
 
@@ -117,7 +116,7 @@ class KeptRun(NamedTuple):
 
 
 def list_kept(run_dir: Path) -> list[KeptRun]:
-    """Return the runs of a directory, newest first; what else lies there, or is a link, is none."""
+    """Return the runs of a directory, newest first; links and other files are ignored."""
     try:
         directories = [
             Path(entry.path) for entry in os.scandir(run_dir) if entry.is_dir(follow_symlinks=False)
@@ -133,13 +132,13 @@ def list_kept(run_dir: Path) -> list[KeptRun]:
 
 
 def _look(directory: Path) -> KeptRun | None:
-    """Return the run in `directory`, None where no run made it: ``lock`` is a common name."""
+    """Return the run in `directory`, None if no run made it: ``lock`` is a common name."""
     try:
         names = os.listdir(directory)
         if _LOCK not in names:
             return None
         details = _read_summary(directory)
-        # Of one that was copied, or has lost its summary, the journal tells.
+        # The directory was copied or has lost its summary: the journal decides.
         if details.get("run_id") != directory.name and not any(map(_JOURNAL.fullmatch, names)):
             return None
         begun_s: float | None = details.get("started_s")
@@ -196,5 +195,5 @@ def remove_run(directory: Path) -> bool:
 
 
 def who_runs(directory: Path) -> str | None:
-    """Return which process runs it now, None where none does."""
+    """Return which process runs it now, None if none does."""
     return who_holds(directory / _LOCK)

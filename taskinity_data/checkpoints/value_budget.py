@@ -1,4 +1,4 @@
-"""Which results of chunks are worth keeping: how large they may be, and how they are written."""
+"""Decide which results of chunks are stored, by their size, and write them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Values as bytes and back: a small tagged JSON, with the bytes of arrays and tables behind it.
+"""Values as bytes and back: a small tagged JSON, with the bytes of arrays and tables after it.
 
 Whatever is read can only become values of the kinds below: no code is run and nothing is imported
-by name. A list of JSON stands for anything but None, bools, numbers and texts; its first item names
-the kind, the others are what the kind's reader in `_READERS` gets. Frames, tables and NumPy arrays
-are in `value_kinds/tables`, for which alone pandas is loaded; outcomes in `value_kinds/records`.
+by name. A JSON list encodes anything but None, bools, numbers and strings; its first item names the
+kind, the others are what the kind's reader in `_READERS` gets. Frames, tables and NumPy arrays are
+in `value_kinds/tables`, for which alone pandas is loaded; outcomes in `value_kinds/records`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def encode(value: Any, max_nbytes: int | None = None) -> list[bytes | memoryview
             "utf-8", "surrogatepass"
         )
     except RecursionError as error:
-        raise NoExactForm("a value that holds itself, or is nested too deeply") from error
+        raise NoExactForm("a value that contains itself, or is nested too deeply") from error
     return [_LENGTH.pack(len(text)) + text, *writer.blobs]
 
 

@@ -91,7 +91,9 @@ def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
     try:
         again: Any = pickle.loads(cloudpickle.dumps(reducer))  # noqa: S301 - made here
     except Exception as error:
-        raise AssertionError(f"{reducer!r}: it can't be pickled, so not sent: {error}") from error
+        raise AssertionError(
+            f"{reducer!r} can't be pickled, and so can't be sent to workers: {error}"
+        ) from error
     try:
         reducer.finish(None)
     except Exception as error:
@@ -195,7 +197,7 @@ def check_chunkwise(function: Callable[[Any], Any], frame: Any) -> None:
     kind = find_kind(function, parameters[0]) if parameters else "pandas"
     name = getattr(function, "__name__", repr(function))
     if kind == "chunk":
-        raise TypeError(f"{name} reads its chunk by itself; check the function of its rows")
+        raise TypeError(f"{name} reads its chunk itself; check the function of its rows")
 
     def call(piece: Any) -> Any:
         return as_rows(function(convert(piece, kind)), name)
@@ -266,7 +268,7 @@ def as_rows(result: Any, name: str) -> Any:
         return pd.concat([pd.DataFrame(labels), frame.reset_index(drop=True)], axis=1)
     if kind is None and not isinstance(result, (list, tuple, np.ndarray)):
         raise TypeError(
-            f"{name} returned {describe_kind(result)}, which has no rows to compare; results that "
-            "a reducer combines are checked by check_reducer"
+            f"{name} returned {describe_kind(result)}, which has no rows to compare; use "
+            "check_reducer for results that a reducer combines"
         )
     return result

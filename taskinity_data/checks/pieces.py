@@ -54,7 +54,7 @@ def join(pieces: Sequence[Any]) -> Any:
     if isinstance(pieces[0], (list, tuple)):
         return [item for piece in pieces for item in piece]
     raise ValueError(
-        f"{describe_kind(pieces[0])} can't be cut and put together: give frames, tables, Series, "
+        f"{describe_kind(pieces[0])} can't be cut and concatenated: give frames, tables, Series, "
         "arrays or lists"
     )
 

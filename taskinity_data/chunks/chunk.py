@@ -213,7 +213,7 @@ class Chunk:
 
 
 def describe_file(file: SourceFile) -> tuple[str, str]:
-    """Return what stands for `file` in keys, before and after the range of a piece."""
+    """Return the parts of keys for `file`, before and after the range of a piece."""
     nbytes, mtime_ns, inode, tag = file.fingerprint
     number = f"tag {tag}" if tag else inode
     after = "" if file.unpacked is None else f"\0unpacked {tuple(file.unpacked.conversion)}"

@@ -52,8 +52,8 @@ class ChunkSize(NamedTuple):
             return piece.nbytes
         if piece.rows is None:
             raise PlanError(
-                f"{piece.path}: chunks of {self} require the positions of rows, which "
-                "newlines_in_values=False does not find; leave that out, or give bytes, e.g. "
+                f"{piece.path}: chunks of {self} require row positions, which "
+                "newlines_in_values=False does not find; leave it out, or give bytes, e.g. "
                 'chunk_size="64MiB"'
             )
         return piece.rows
@@ -65,7 +65,7 @@ def parse_chunk_size(size: Any) -> ChunkSize | None:
     Raises
     ------
     PlanError
-        It is none of these, or not positive.
+        It is something else, or not positive.
 
     Examples
     --------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["UNREADABLE", "CutColumns"]
 
 _UNKNOWN = -1
-"""Stands for None among whole numbers."""
+"""Represents None among integers."""
 
 UNREADABLE = -2
 """The mark of a chunk that can't be read."""
@@ -128,7 +128,7 @@ class CutColumns(Sequence[Chunk]):
 
     @property
     def rows(self) -> int | None:
-        """Rows of all chunks, None where those of one are unknown."""
+        """Rows of all chunks, None if those of one are unknown."""
         counts = self._ranges[3::4]
         return None if _UNKNOWN in counts else sum(counts)
 

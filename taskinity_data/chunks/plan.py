@@ -211,9 +211,7 @@ def check_tiling(extents: Sequence[Piece], chunks: Iterable[Chunk]) -> None:
         if extent.rows is not None and rows != extent.rows:
             raise LedgerError(f"{extent.path}: the chunks hold {rows} rows of {extent.rows:,}")
     if piece is not None:
-        raise LedgerError(
-            f"{piece.path}: {piece.start:,} to {piece.stop:,} is read once more than it is there"
-        )
+        raise LedgerError(f"{piece.path}: {piece.start:,} to {piece.stop:,} is read more than once")
 
 
 def _to_row(chunk: Chunk) -> str:

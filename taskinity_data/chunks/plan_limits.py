@@ -126,7 +126,7 @@ def pick(reader: Reader, extents: Sequence[Piece], text: str) -> Piece:
     for extent in extents:
         if extent.path in (path, str(Path(path).absolute())):
             if not extent.start <= start <= stop <= extent.stop:
-                raise PlanError(f"{text}: {path} has {extent.start} to {extent.stop}; nothing else")
+                raise PlanError(f"{text}: {path} has only {extent.start} to {extent.stop}")
             for offset in (start, stop) if extent.failure is None else ():
                 _check_cut(reader, extent, offset, text)
             share = (stop - start) / max(1, extent.stop - extent.start)

@@ -53,7 +53,7 @@ def make_size(nbytes: float, reason: str) -> Size:
 
 
 def small_size(files_nbytes: Sequence[int], worker_memory_nbytes: int | None) -> Size | None:
-    """Return the size of one chunk that holds all files, None where they are too large for it.
+    """Return the size of one chunk that holds all files, None if they are too large for it.
 
     >>> small_size([900_000], None)
     Size(target_nbytes=900000, reason='900.0 kB: too little to be divided', whole_nbytes=0)
@@ -102,7 +102,7 @@ follows a cost that drifts along the file. Simulated makespans differ by 0.3 % o
 to 0.99."""
 
 CONFIDENCE = 2.0
-"""Standard errors by which a fixed cost must stand out from noise."""
+"""Standard errors by which a fixed cost must exceed noise."""
 
 MIN_POINTS = 4
 """With fewer points the fixed cost is 0: two more than a line has parameters."""

@@ -34,7 +34,7 @@ __all__ = ["Learner", "Observation", "Size", "first_size"]
 
 TASK_S, CHUNK_S = 0.0016, 0.005
 """Seconds that a Dask task costs client and scheduler, one task after another (measured with Dask
-2026.8), and that a chunk costs all beside its bytes, which few chunks don't show."""
+2026.8), and a chunk's fixed cost, which few chunks don't show."""
 
 CLOCK_S = 1e-9
 """The resolution of a performance counter: the shortest time of a chunk."""

@@ -1,4 +1,4 @@
-"""The command line: one thin file a command.
+"""The command line: one small file per command.
 
 What is slow to import (pandas, pyarrow, Dask, rich) is imported by the commands that need it, when
 they run: ``--help``, ``visualize`` and ``validate`` of a text need none of it.

@@ -35,7 +35,7 @@ def open_flow(path: str, tasks_path: str | None = None, *, is_drawn: bool = Fals
     Parameters
     ----------
     path : str
-        A flow's text, or a ``.py`` file that names its flow ``flow``, with its tasks beside it.
+        A flow's text, or a ``.py`` file that names its flow ``flow`` and holds its tasks.
     tasks_path : str or None
         The Python file with the functions. None: a script's own; a text stays unbound.
     is_drawn : bool
@@ -78,7 +78,7 @@ def import_file(path: str) -> ModuleType:
     """
     file = Path(path)
     if file.suffix.lower() != ".py":
-        raise BindError(f"{path}: functions are read from a Python file, called *.py", path=path)
+        raise BindError(f"{path}: functions are read from a Python file (*.py)", path=path)
     if not file.is_file():
         scripts = file.parent.glob("*.py") if file.parent.is_dir() else ()
         neighbours = [script.name for script in scripts]

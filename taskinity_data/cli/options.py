@@ -124,7 +124,7 @@ def parse_inputs(texts: Iterable[str]) -> dict[str, str]:
 def parse_reader_options(texts: Iterable[str]) -> dict[str, Any]:
     r"""Return the reader options of ``["sep=;", "header=None"]``: Python literals, or texts.
 
-    ``\t`` stands for a tab.
+    ``\t`` is a tab.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def _pairs(
             shown = f"number {number}" if is_secret else repr(text)
             raise SettingsError(f"{flag} {shown}: write NAME=VALUE, e.g. {example}")
         if name in names:
-            raise SettingsError(f"{flag} {name} is given twice")
+            raise SettingsError(f"{flag} {name} is repeated")
         names.add(name)
         yield name, value
 

@@ -1,1 +1,1 @@
-"""By whom, and what when it goes wrong: worker wrapper, graph, clusters, driver."""
+"""Run tasks and handle failures: driver, schedulers, workers."""

@@ -113,7 +113,7 @@ class Repeats:
         self._last = outcome
 
     def explain(self) -> str | None:
-        """Return why trying more is of no use, None where it may be."""
+        """Return why trying more is of no use, None if it may be."""
         if self._differ or self._last is None:
             return None
         if len(self._positions) >= MAX_CHUNKS:
@@ -182,7 +182,7 @@ class Attempts:
                     self.retries.add_parts(batch, parts)
 
     def take_due(self) -> tuple[Batch, Item] | None:
-        """Take out an item that is due, of a size that fits by what is known today."""
+        """Take out an item that is due, split if it is now known to be too large."""
         while (due := self.retries.take_due()) is not None:
             batch, item = due
             fan_out = self._fan_outs.get(batch.name)
@@ -190,7 +190,11 @@ class Attempts:
             if len(parts) == 1:
                 return due
             self._report_retry(
-                batch.name, item, None, f"in {len(parts)} parts, such were too large", len(parts)
+                batch.name,
+                item,
+                None,
+                f"in {len(parts)} parts, since chunks of its size were too large",
+                len(parts),
             )
             self.retries.add_parts(batch, parts)
         return None
@@ -295,7 +299,7 @@ class Attempts:
         return True
 
     def _judge(self, batch: Batch, item: Item, outcome: Outcome) -> Outcome | None:
-        """Return the final outcome of `item`; None where it is tried again."""
+        """Return the final outcome of `item`; None if it is tried again."""
         name = batch.name
         outcome = _merge(self._before.pop((name, item.index), None), outcome)
         failure = outcome.failure

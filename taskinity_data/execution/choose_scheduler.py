@@ -1,4 +1,4 @@
-"""Which strategy runs a flow where the user named none, and when another one pays.
+"""Choose the strategy of a flow if the user named none, and when to change it.
 
 It starts in threads of this process, and looks at the CPU time that they get: where they hold each
 other up, and what is left takes longer than child processes take to start, these take over.
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 CHILDREN_PAY_S = 1.0
 """What must be left, in seconds of threads that hold each other up, for child processes to be
-started: they are there after half a second, beside a thread that computes on."""
+started: they are ready after half a second, while a thread goes on computing."""
 
 FIRST_PARTS = 4
 """In how many parts the first size is cut where processes may replace threads: these end the chunks

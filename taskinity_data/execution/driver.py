@@ -111,7 +111,7 @@ class Driver:
         self._is_interrupted = False
 
     def run(self) -> None:
-        """Run to the end; what came of it stands in the attributes.
+        """Run to the end; the attributes hold the result.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class Driver:
             self.status = RunStatus.PARTIAL
 
     def interrupt(self) -> bool:
-        """Begin nothing more, and end soon; False where this thread runs the items itself."""
+        """Begin nothing more, and end soon; False if this thread runs the items itself."""
         if isinstance(self.chooser.strategy, SynchronousStrategy):
             return False
         self._is_interrupted = True

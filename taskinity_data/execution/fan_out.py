@@ -47,15 +47,15 @@ class RunningFanOut:
     items : iterable of Chunk or Item
         Pulled one by one, so that a plan can be streamed and sizes can change on the way.
     extents : sequence of Piece
-        All data of each file, which the chunks must tile; empty where items are not chunks.
+        All data of each file, which the chunks must tile; empty if items are not chunks.
     total_nbytes : int
         Planned bytes of all items together; 0 where items are not chunks.
     total_rows : int or None
-        Rows of all items together, None where unknown.
+        Rows of all items together, None if unknown.
     total_items : int or None
         None while that depends on sizes.
     listed_rows : int or None
-        What the items of a list count for together, None where that is not known before.
+        What the items of a list count for together, None if that is not known before.
     learner : Learner
         Learns what a chunk costs, for batches and for sizes.
     first_parts : int
@@ -145,12 +145,12 @@ class RunningFanOut:
     def take_batch(self, workers: int, target_s: float = TARGET_S) -> Sequence[Item]:
         """Return the next items that travel together; empty only at the end.
 
-        `target_s` is how long a chunk should take where nothing speaks against it.
+        `target_s` is how long a chunk should take by default.
         """
         self._workers = workers
         self.costs.aim_at(target_s)
         batch = self._take(1)
-        # More frames of a stream at once would be more in memory at once.
+        # Several frames of a stream at once would take more memory.
         if batch and not _is_streamed(batch):
             weight = batch.sizes[0] or 1 if isinstance(batch, ItemColumns) else weigh(batch[0])
             size = self.costs.batch_size(weight, self._remaining_weight(), workers)
@@ -206,7 +206,7 @@ class RunningFanOut:
     def split(self, item: Item) -> list[Item]:
         """Return the parts that take the place of `item`, in order; none where it can't be split.
 
-        Their partials are combined first, so that they stand where the chunk stood.
+        Their partials are combined first, in the chunk's position.
         """
         if not self._splits or type(item.data) is not Chunk:
             return []
@@ -265,7 +265,7 @@ class RunningFanOut:
         return self.is_cut or self._total_items is not None
 
     def expect_all(self) -> int | None:
-        """Return `expect_items` as a whole number, with parts; None where it is unknown."""
+        """Return `expect_items` as a whole number, with parts; None if it is unknown."""
         expected = self.expect_items()
         if expected is None:
             return None
@@ -318,7 +318,7 @@ class RunningFanOut:
         return self._split.loses(item.position, outcome)
 
     def estimate_remaining_s(self, workers: int, used_s: float) -> float | None:
-        """Return how many seconds are left for threads that share a lock; None where unknown.
+        """Return how many seconds are left for threads that share a lock; None if unknown.
 
         Before anything has ended, it is the least that is left by the CPU time that they `used_s`.
         """
@@ -331,7 +331,7 @@ class RunningFanOut:
         return self.job.reducers[number].finish(self._trees[number].result())
 
     def account(self) -> dict[str, dict[str, int | None]]:
-        """Return bytes and rows: planned, and by where they went; None where unknown."""
+        """Return bytes and rows: planned, and by where they went; None if unknown."""
         planned_rows = self.planned_rows
         rows: dict[str, int | None] = {"planned": planned_rows}
         nbytes: dict[str, int | None] = {"planned": self.total_nbytes}

@@ -1,4 +1,4 @@
-"""What has become of a fan-out's items: their results in order, and where bytes and rows went."""
+"""The outcomes of a fan-out's items: results in order, and the account of bytes and rows."""
 
 from __future__ import annotations
 

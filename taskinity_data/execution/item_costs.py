@@ -120,7 +120,7 @@ class ItemCosts:
         if self._too_large is None:
             self._too_large = item.nbytes
         else:
-            self.sizes.pop()  # one reason stands for all reductions
+            self.sizes.pop()  # one reason for all reductions
         before, size = format_nbytes(self._too_large), format_nbytes(max_nbytes)
         reason = (
             f"{before} chunks were too large for this function: {size} from chunk {position} on"

@@ -109,7 +109,7 @@ def _make_step(
 
 
 def _function(function: Any) -> Any:
-    # A reducer that stands where a plain function is expected reduces what it is given.
+    # A reducer in place of a plain function reduces what it is given.
     if not getattr(function, "is_reducer", False):
         return function
     return _Reduced(function)
@@ -178,10 +178,10 @@ class OutputTarget(Protocol):
         """Return `dataset` with those of its files alone that are to be written."""
 
     def refuse_unlisted(self, subject: str) -> None:
-        """Raise `PlanError` where files alone can be taken, and `subject` has none."""
+        """Raise `PlanError` if files alone can be taken, and `subject` has none."""
 
     def check_sources(self, paths: Sequence[str]) -> None:
-        """Raise `PlanError` where what is read is also what is written."""
+        """Raise `PlanError` if what is read is also what is written."""
 
 
 def make_works(
@@ -200,8 +200,8 @@ def make_works(
         isinstance(stage, FanOutStage) and _is_pure(stage) for stage in steps
     ):
         raise PlanError(
-            "backups=True runs functions twice on a chunk, which only those without side effects "
-            "may be: mark them, @td.task(pure=True) or process(..., pure=True)"
+            "backups=True may run a function twice on a chunk, so it must have no side effects: "
+            "mark it with @td.task(pure=True) or process(..., pure=True)"
         )
     outputs = outputs or {}
     fan_outs = {stage.name for stage in steps if isinstance(stage, FanOutStage)}

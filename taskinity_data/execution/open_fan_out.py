@@ -155,7 +155,7 @@ def find_item(
     key: str,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Item:
-    """Return the item of `stage` over `value` that lies at `ranges`, or is called `key`.
+    """Return the item of `stage` over `value` at `ranges`, or with the key `key`.
 
     Raises
     ------
@@ -165,14 +165,14 @@ def find_item(
     dataset = None if is_stream(value) else as_dataset(value, storage_options)
     if dataset is not None and stage.width == "*":
         if dataset.reader.is_in_memory:
-            # A table in memory lies in another file each time.
+            # A table in memory is in another file each time.
             path = dataset.sources[0].path
             ranges = [f"{path}:{text_range.rpartition(':')[2]}" for text_range in ranges]
         return next(chunk_items([dataset.pick(ranges)]))
     for item in plan_items(stage, value if dataset is None else dataset, ()):
         if item.key == key:
             return item
-    raise PlanError(f"{stage.name}: there is no item {key!r} any more")
+    raise PlanError(f"{stage.name}: item {key!r} no longer exists")
 
 
 def _tolerates(stage: FanOutStage) -> bool:
@@ -185,9 +185,9 @@ def _refuse_bisect(stage: FanOutStage) -> None:
     for task in stage.tasks:
         if task.policy.on_error == "bisect":
             raise PlanError(
-                f"{task.name}: on_error bisect halves chunks of files and tables where the fan-out "
-                "is [*]; items of a list or stream, and pieces of a fixed number, are never "
-                "halved: use skip, or a fallback"
+                f"{task.name}: on_error bisect requires chunks of files or tables and [*]; items "
+                "of a list or stream, and a fixed number of pieces, are never halved: use skip, or "
+                "a fallback"
             )
 
 
@@ -201,8 +201,8 @@ def _stream(stage: FanOutStage, job: Job, value: Any, options: PieceOptions) -> 
     for name, setting in settings.items():
         if setting is not None:
             raise PlanError(
-                f"{name}={setting}: an iterator is taken as it comes, each of its frames is a "
-                "chunk; give a list, a table or files to cut it otherwise"
+                f"{name}={setting}: each frame of an iterator is a chunk; to choose the chunks, "
+                "give a list, a table or files"
             )
     options.enter(job, None, "stream")
     items = stream_items(iter_blocks(value))
@@ -231,8 +231,8 @@ def _value_pieces(
     if stage.members:
         return [value] * len(stage.members), count_planned
     raise PlanError(
-        f"it fans out over {type(value).__name__}, which can't be cut into pieces: give "
-        "a Dataset, a path, a DataFrame, an Arrow table, or a list"
+        f"it fans out over {type(value).__name__}, which can't be divided: give a Dataset, a path, "
+        "a DataFrame, an Arrow table, or a list"
     )
 
 
@@ -320,7 +320,7 @@ def _cut(
         splits=True,
     )
     if size is None and entered is not None and entered.cuts:
-        # No size may ever be requested where all chunks are cut already.
+        # If all chunks are already cut, no size is ever requested.
         fan_out.sizes.append((0, Size(learner.first.target_nbytes, "as in the earlier run")))
     return fan_out
 
@@ -349,9 +349,9 @@ def _divide(
     memory = strategy.memory_nbytes
     if memory is not None and needs > memory:
         raise PlanError(
-            f"a piece of 1/{width} of the data is expected to take "
-            f"{needs / 2**30:.1f} GiB, a worker has {memory / 2**30:.1f} GiB. Write "
-            f"{stage.name}[*] to let the pieces be sized"
+            f"a piece of 1/{width} of the data is expected to take {needs / 2**30:.1f} GiB, a "
+            f"worker has {memory / 2**30:.1f} GiB. Write {stage.name}[*] to choose sizes "
+            "automatically"
         )
     reason = f"1/{width} of the data, as the flow specifies"
     return _open_chunks(job, chunks, dataset.extents, reason, splits=False)

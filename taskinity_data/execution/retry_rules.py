@@ -31,7 +31,7 @@ class Action(Enum):
 
     RETRY = "retry"
     FALLBACK = "fallback"
-    """The task's fallback stands in."""
+    """The task's fallback is used."""
     SKIP = "skip"
     """The run continues without this result."""
     BISECT = "bisect"

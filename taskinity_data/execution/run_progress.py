@@ -138,7 +138,7 @@ class StopRules:
         self._last: dict[str, Outcome] = {}
 
     def count_loss(self, fan_out: RunningFanOut, outcome: Outcome) -> str | None:
-        """Count a chunk that ended without a result; the reason to stop, None where there is none.
+        """Count a chunk that ended without a result; the reason to stop, None if there is none.
 
         A share can't be judged before the number of chunks is known.
         """

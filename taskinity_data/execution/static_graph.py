@@ -125,8 +125,8 @@ class _Builder:
             stage = by_name.get(source.task)
             if source.task in names or stage is None or isinstance(stage, Reduce):
                 raise PlanError(
-                    f"{fan_out}: how many tasks there are depends on what {source.task} brings, "
-                    "which only a run can know: use td.run_flow"
+                    f"{fan_out}: the number of tasks depends on the result of {source.task}, which "
+                    "only a run computes: use td.run_flow"
                 )
             eager.add(source.task)
             todo += [(fan_out, argument) for argument in list_sources(stage)]

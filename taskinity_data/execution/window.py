@@ -65,7 +65,7 @@ class Window:
         self._nearly_all = math.inf
         self._progress_s = time.monotonic()
         self._done: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
-        # Strategies and jobs are kept beside what was loaded, so that no id is reused.
+        # Strategies and jobs are kept with what was loaded, so that no id is reused.
         self._loaded: dict[tuple[int, int], tuple[Strategy, Job, Any]] = {}
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class Window:
         return sum(batch.strategy is strategy for batch in self._in_flight.values())
 
     def may_start(self, strategy: Strategy, work: Any) -> bool:
-        """Return whether `work` may start: a single task must not run beside all that may run."""
+        """Return whether `work` may start: single tasks count towards the limit too."""
         if work.job is None or work.is_local or strategy.queues:
             return True
         return self.count(strategy) < strategy.workers

@@ -119,10 +119,10 @@ def task(  # the keywords are the published ones
     arguments = locals()
     first_name = function if isinstance(function, str) else None
     if first_name is not None and name is not None:
-        raise SettingsError(f"name: given twice, {first_name!r} and {name!r}")
+        raise SettingsError(f"name: passed twice, {first_name!r} and {name!r}")
     shown = name or first_name
     if shown is not None and not is_name(shown):
-        raise SettingsError(f"name: {shown!r} can't stand in a flow: use letters, digits and _")
+        raise SettingsError(f"name: {shown!r} is not a valid task name: use letters, digits and _")
     policy = make_policy(**{keyword: arguments[keyword] for keyword in KEYWORDS})
 
     def mark(decorated: Any) -> Any:

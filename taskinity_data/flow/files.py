@@ -88,8 +88,8 @@ def save_flow(flow: Flow, path: str | os.PathLike[str]) -> Path:
         replace_file(file, text)
     except OSError as error:
         raise WriteError(
-            f"{file}: the flow can't be written: {error.strerror or error}; make room, or name "
-            "another place",
+            f"{file}: the flow can't be written: {error.strerror or error}; free some space, or "
+            "choose another directory",
             path=str(file),
         ) from error
     return file

@@ -66,7 +66,7 @@ class Keyword(NamedTuple):
     read : callable or None
         From the text of the value to what `check` takes; raises ValueError.
     write : callable
-        From the field's value to its text; None where a text can't say it.
+        From the field's value to its text; None if a text can't say it.
     """
 
     field: str
@@ -82,7 +82,7 @@ def _check_duration(keyword: str, value: Any) -> float:
     except SettingsError as error:
         raise SettingsError(f"{keyword}: {error}") from error
     if not math.isfinite(seconds):
-        raise SettingsError(f"{keyword}: {value!r} is longer than can be counted")
+        raise SettingsError(f"{keyword}: {value!r} is too long")
     return seconds
 
 
@@ -113,7 +113,7 @@ def _check_on_error(keyword: str, value: Any) -> Any:
     elif not isinstance(value, Value) and not callable(value):
         raise SettingsError(
             f"{keyword}: {value!r} is neither {', '.join(map(repr, ON_ERROR))} nor a function; for "
-            "a value to take instead write td.value(...)"
+            "a fallback value write td.value(...)"
         )
     return value
 

@@ -75,7 +75,7 @@ class Task:
         Which source fills which parameter, where the flow was written in Python. None: parameters
         are filled by name.
     chunk_parameter : str or None
-        The key of `arguments` that is fanned out over; None where there is none.
+        The key of `arguments` that is fanned out over; None if there is none.
     stated : frozenset of str
         The keywords of ``@td.task`` that were given for this task in the flow's text (of an
         unbound task: at least those that are not the default). They win over those of the function
@@ -107,7 +107,7 @@ class Task:
 
     @property
     def fallback(self) -> str | None:
-        """The task that `on_error` names, None where it names none."""
+        """The task that `on_error` names, None if it names none."""
         on_error = self.policy.on_error
         return on_error if isinstance(on_error, str) and on_error not in ON_ERROR else None
 
@@ -174,7 +174,7 @@ class FlowGraph:
 
     @property
     def order(self) -> tuple[str, ...]:
-        """The tasks' names so that each stands after all that it follows; ties as in the text."""
+        """The tasks' names in topological order; ties as in the text."""
         return tuple(sort_names([task.name for task in self.tasks], self.edges))
 
     @property
@@ -215,7 +215,7 @@ def _check_flow(flow: FlowGraph) -> list[str]:
         if before == after:
             problems.append(f"task {before} can't follow itself")
         elif times > 1:
-            problems.append(f"edge {before} -> {after} stands twice")
+            problems.append(f"edge {before} -> {after} is repeated")
     if flow.output is not None and flow.output not in names:
         problems.append(f"no task {flow.output!r} to give the value.{suggest(flow.output, names)}")
     if problems:
@@ -243,7 +243,7 @@ def _check_names(names: list[str]) -> list[str]:
 
 
 def explain_fallback(task: str, name: str, fallbacks: Mapping[str, str | None]) -> str | None:
-    """Return why `name` can't be the fallback of `task`, None where it can.
+    """Return why `name` can't be the fallback of `task`, None if it can.
 
     `fallbacks` holds what each task of the flow names.
     """
@@ -256,7 +256,7 @@ def explain_fallback(task: str, name: str, fallbacks: Mapping[str, str | None]) 
     if name == task:
         return f"task {task} can't be its own fallback"
     if fallbacks[name] is not None:
-        return f"task {task}: its fallback {name} has a fallback itself; give one of them up"
+        return f"task {task}: its fallback {name} has a fallback itself; remove one of them"
     return None
 
 
@@ -273,7 +273,7 @@ def _check_alone(flow: FlowGraph) -> list[str]:
 
 
 def sort_names(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[str]:
-    """Return `names` so that each stands after all that it follows; ties keep the order of `names`.
+    """Return `names` in topological order; ties keep the order of `names`.
 
     Names that wait for each other in a circle, or for one that does, are left out.
 
@@ -297,7 +297,7 @@ def sort_names(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[s
 
 
 def find_cycle(names: Sequence[str], edges: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the names of one circle, the first repeated at the end; empty where there is none.
+    """Return the names of one cycle, the first repeated at the end; empty if there is none.
 
     >>> find_cycle(["a", "b", "c"], [("a", "b"), ("b", "c"), ("c", "b")])
     ['b', 'c', 'b']

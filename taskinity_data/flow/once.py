@@ -49,9 +49,9 @@ def once(function: Callable[..., Any], /) -> Any:
     Parameters
     ----------
     function : callable
-        Returns the value, or yields it, as fixtures of pytest do: what stands after the ``yield``
-        runs at the end. A value that is returned is closed by its method ``close()``, if it has
-        one. Values are kept by arguments, which must be hashable.
+        Returns the value, or yields it, as fixtures of pytest do: the code after the ``yield`` runs
+        at the end. A value that is returned is closed by its method ``close()``, if it has one.
+        Values are kept by arguments, which must be hashable.
 
     Raises
     ------

@@ -36,11 +36,11 @@ _MISUSES = (
     "__lshift__", "__rshift__", "__neg__", "__pos__", "__abs__", "__invert__", "__eq__", "__ne__",
     "__lt__", "__le__", "__gt__", "__ge__", "__await__", "__aiter__",
 )  # fmt: skip
-"""Everything that would need the value which a handle only stands for."""
+"""Operations that need a value, which a handle does not have."""
 
 
 class Handle:
-    """Stands for a result, or an input, that does not exist yet. Hand it to tasks, no more."""
+    """Placeholder for a result, or an input, that does not exist yet. Pass it to tasks only."""
 
     __slots__ = ("_recording", "_source")
     __hash__ = object.__hash__
@@ -60,7 +60,8 @@ class Handle:
 
 def _refuse(handle: Handle, use: str) -> NoReturn:
     raise FlowError(
-        f"{use} on {_describe(handle._source)}: within a flow's body this value is not there yet. "  # noqa: SLF001 - a handle has no attributes of its own to show
+        f"{use} on {_describe(handle._source)}: "  # noqa: SLF001 - a handle has no attributes to show
+        "this value does not exist yet in the body of a flow. "
         "Do this inside a task (a function decorated with @td.task), and call that"
     )
 
@@ -94,7 +95,7 @@ class NamedReducer:
         """Record the reduction of `results` in the flow whose body is running."""
         if not is_recording():
             raise FlowError(
-                f"reducer {name_of(self)} is called outside of a flow's body: bind it to a task, "
+                f"reducer {name_of(self)} is called outside the body of a flow: bind it to a task, "
                 "or call it in a function decorated with @td.flow"
             )
         return record_call(self, (results,), {})
@@ -142,7 +143,9 @@ def record_call(
     recording = _current.get()
     mark = mark_of(function)
     if recording is None or mark is None:
-        raise FlowError(".map(...) only means something in the body of a function with @td.flow")
+        raise FlowError(
+            ".map(...) can only be used in the body of a function decorated with @td.flow"
+        )
     name_ = mark.name or name_of(function)
     if name_ is None:
         raise FlowError(f"flow {recording.flow}: a lambda needs a name: td.task(..., name='Clean')")
@@ -152,7 +155,7 @@ def record_call(
     call_arguments = _match_arguments(name, parameters, args, options)
     if width is not None and (not parameters or parameters[0].name not in call_arguments):
         raise FlowError(
-            f"task {name}: .map(...) needs what to fan out over, for its first parameter"
+            f"task {name}: .map(...) needs a value for its first parameter, to fan out over"
         )
     arguments = {
         key: _to_source(recording, name, key, value) for key, value in call_arguments.items()
@@ -197,9 +200,7 @@ def record_flow(function: Callable[..., Any], name: str, description: str | None
             parameter.VAR_KEYWORD,
             parameter.POSITIONAL_ONLY,
         ):
-            raise FlowError(
-                f"flow {name}: parameter {parameter.name!r} must have a name of its own"
-            )
+            raise FlowError(f"flow {name}: parameter {parameter.name!r} can't be passed by keyword")
         is_required = parameter.default is parameter.empty
         inputs.append(
             FlowInput(parameter.name, is_required, None if is_required else parameter.default)
@@ -243,7 +244,7 @@ def _match_arguments(
                 f"task {task}: the function has no parameter {name!r}.{suggest(name, by_name)}"
             )
         if name in arguments:
-            raise FlowError(f"task {task}: parameter {name!r} is given twice")
+            raise FlowError(f"task {task}: parameter {name!r} is passed twice")
         arguments[name] = value
     missing = [
         parameter.name
@@ -262,8 +263,8 @@ def _to_source(recording: _Recording, task: str, parameter: str, value: Any) -> 
         return value._source  # noqa: SLF001 - see _refuse
     if _holds_handle(value):
         raise FlowError(
-            f"task {task}: {parameter!r} holds results within a {type(value).__name__}: hand each "
-            "over as a parameter of its own, or fan out with .map(...)"
+            f"task {task}: {parameter!r} holds results within a {type(value).__name__}: pass each "
+            "as its own parameter, or fan out with .map(...)"
         )
     return Constant(value)
 

@@ -63,9 +63,9 @@ class ChainStep(NamedTuple):
 class Call(NamedTuple):
     """A task that runs once.
 
-    `arguments` holds what fills its parameters; those in `positional` (in this order) are passed
-    by position, as their names can't be used (``len``). `after` names the stages that must have
-    ended. An `Upstream` that names a fan-out stands for the list of its results.
+    `arguments` holds what fills its parameters; those in `positional` (in this order) are passed by
+    position, as their names can't be used (``len``). `after` names the stages that must have ended.
+    An `Upstream` that names a fan-out means the list of its results.
     """
 
     task: Task
@@ -119,7 +119,7 @@ class FanOutStage(NamedTuple):
 
     @property
     def steps(self) -> tuple[ChainStep, ...]:
-        """The steps of the first chain, which stand for all."""
+        """The steps of the first chain, as an example of all."""
         return self.chains[0]
 
     @property
@@ -297,7 +297,7 @@ def _to_step(task: Task, fill: Fill) -> ChainStep:
 
 
 def list_calls(stage: Stage) -> list[ChainStep | Call]:
-    """Return the calls of functions that `stage` makes, and those that may stand in for them."""
+    """Return the calls of functions that `stage` makes, and of their fallbacks."""
     if isinstance(stage, Reduce):
         return []
     calls: list[ChainStep | Call] = (

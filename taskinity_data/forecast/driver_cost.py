@@ -106,7 +106,7 @@ def _explain_failure(reducer: Any) -> Iterator[None]:
         yield
     except Exception as error:
         raise PlanError(
-            f"the forecast applied {reducer.name} to the results of slices, and it failed: "
+            f"the forecast failed when it applied {reducer.name} to the results of slices: "
             f"{describe_failure(error)}\n{format_user_traceback(error).rstrip()}"
         ) from error
 

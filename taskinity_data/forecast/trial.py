@@ -197,7 +197,9 @@ def _run(
     for chunk, item, future in zip(chunks, items, futures, strict=True):
         result = strategy.collect([future])[0]
         if isinstance(result, BaseException):
-            raise PlanError(f"the forecast tried {chunk}, and it was lost: {result}") from result
+            raise PlanError(
+                f"the forecast tried {chunk}, and its result was lost: {result}"
+            ) from result
         (ended,) = result
         outcome = next(ended.outcomes([item])) if isinstance(ended, OutcomeBlock) else ended
         pairs = completed if outcome.failure is None else failed

@@ -103,11 +103,11 @@ class _Cursor:
                 start = self._source.tell()
         end = self._source.tell()
         if end == start:
-            raise ValueError("the stream ends before the mark that ends it")
+            raise ValueError("the end-of-stream marker is missing")
         if end != self._source.size():
             raise ValueError(
-                f"the stream ends at byte {end:,} of {self._source.size():,}; where several were "
-                "put into one file, split them"
+                f"the stream ends at byte {end:,} of {self._source.size():,}; if several streams "
+                "were written to one file, split them"
             )
 
 
@@ -211,8 +211,8 @@ def _open(file: SourceFile) -> IpcLayout:
         if isinstance(error, (PlanError, ReadError)):
             raise
         raise PlanError(
-            f"{path}: the Arrow data can't be read: {error}; where the file is truncated or "
-            "damaged, write or copy it again"
+            f"{path}: the Arrow data can't be read: {error}; if the file is truncated or damaged, "
+            "write or copy it again"
         ) from error
     return IpcLayout(
         file=file,
@@ -245,7 +245,7 @@ def _widths(
 
 
 def _read_parts(layout: IpcLayout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
-    """Yield rows `start` to `stop` of columns `names`, a part for each record batch they lie in."""
+    """Yield rows `start` to `stop` of columns `names`, a part for each record batch."""
     groups = layout.groups(start, stop)
     key = layout.file.path, layout.file.fingerprint, tuple(names)
     cursor = _cursors.take(key)
@@ -257,6 +257,6 @@ def _read_parts(layout: IpcLayout, start: int, stop: int, names: Sequence[str]) 
             # A part counts its nulls, the whole has what the batch's header tells.
             nulls = column.null_count
             if nulls and nulls != column[:1].null_count + column[1:].null_count:
-                raise ValueError("a column has other nulls than its header tells")
+                raise ValueError("the nulls of a column differ from its header")
         yield cut_group(layout, group, batch, start, stop)
     _cursors.put(key, cursor)

@@ -36,8 +36,8 @@ def read_type(name: str, type_: Any) -> pa.DataType:
         return pa.type_for_alias(type_) if isinstance(type_, str) else pa.from_numpy_dtype(type_)
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise PlanError(
-            f"schema: {type_!r} for column {name!r} is not a type that Arrow knows; give e.g. "
-            '"int64", "float64", "string" or a pyarrow type'
+            f'schema: {type_!r} for column {name!r} is not an Arrow type; give e.g. "int64", '
+            '"float64", "string" or a pyarrow type'
         ) from error
 
 
@@ -91,7 +91,7 @@ def cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
     if old == type_:
         return column
     if pat.is_timestamp(old) and pat.is_timestamp(type_) and (old.tz is None) != (type_.tz is None):
-        raise pa.ArrowInvalid("which times are meant depends on a time zone, which one lacks")
+        raise pa.ArrowInvalid("one type has a time zone and the other has none")
     made = column.cast(type_)
     if pat.is_nested(old) and pat.is_nested(type_):
         _check_parts(column, type_)
@@ -108,7 +108,7 @@ def cast(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
 
 
 def _check_parts(column: pa.ChunkedArray, type_: pa.DataType) -> None:
-    """Raise where what lies in the lists or structs of `column` would be another in `type_`."""
+    """Raise if values in the lists or structs of `column` would change in `type_`."""
     if pat.is_struct(column.type) and pat.is_struct(type_):
         for index, field in enumerate(column.type):
             if type_.get_field_index(field.name) < 0:

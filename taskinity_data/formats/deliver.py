@@ -123,9 +123,9 @@ def deliver_rows(
     name = find_rounded(others) if as_ == "pandas" else None
     if name is not None:
         raise ReadError(
-            f"{path}: column {name!r} [rows from {start:,}]: integers beyond 2**53 stand beside "
-            "missing values within its lists or structs, where pandas would round them; read "
-            'chunks "arrow" (annotate the chunk as pyarrow.Table), or leave it out by columns=',
+            f"{path}: column {name!r} [rows from {start:,}]: its lists or structs have integers "
+            "beyond 2**53 and missing values, and pandas would round the integers; read chunks as "
+            '"arrow" (annotate the chunk as pyarrow.Table), or leave it out with columns=',
             path=path,
             start=start,
             column=name,
@@ -139,8 +139,8 @@ def deliver_rows(
         pa.ArrowException, ValueError, ArithmeticError, TypeError, LookupError, AttributeError
     ) as error:  # fmt: skip
         raise ReadError(
-            f"{path}: what is read has no form in {as_}: {error}; leave such columns out by "
-            'columns=, or read chunks "arrow"',
+            f"{path}: the data can't be converted to {as_}: {error}; leave such columns out with "
+            'columns=, or read chunks as "arrow"',
             path=path,
             start=start,
         ) from error
@@ -181,7 +181,7 @@ def conform(table: pa.Table, schema: pa.Schema, path: str) -> pa.Table:
         column = table[field.name] if has_column else pa.nulls(table.num_rows, field.type)
         if column.null_count and not field.nullable:
             raise SchemaError(
-                f"{path}: column {field.name!r} holds a null, but the schema has it as not null",
+                f"{path}: column {field.name!r} has a null, but is not nullable in the schema",
                 path=path,
                 column=field.name,
             )
@@ -218,9 +218,9 @@ def recode(column: pa.ChunkedArray, values: pa.Array, type_: pa.DataType) -> pa.
 
 
 def copy_out(table: pa.Table) -> pa.Table:
-    """Return `table` in memory of its own, without what lies around its rows.
+    """Return `table` in memory of its own, without surrounding rows.
 
-    A table that lies in a mapped file would change with the file, after it was checked.
+    A table in a mapped file would change with the file, after it was checked.
     """
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:

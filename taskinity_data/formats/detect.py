@@ -132,7 +132,7 @@ def _find_encoding(
 
     encoding = encodings.parse_encoding(options["encoding"])
     errors = encodings.parse_encoding_errors(options.get("encoding_errors"), encoding)
-    # A line in which all is ignored is no row, and a quote behind such a byte opens a field.
+    # A line in which all is ignored is not a row, and a quote after such a byte opens a field.
     is_read = errors != "ignore" and not encodings.needs_conversion(encoding)
     return None if is_read else (encoding, errors)
 
@@ -186,7 +186,7 @@ def detect_format(
         if detected and format_here != detected:
             raise PlanError(
                 f"{file.path} is {format_here} but {first.path} is {detected}: a dataset has one "
-                "format; name the files of one, e.g. by a glob"
+                "format; select the files of one, e.g. with a glob"
             )
         detected = format_here
     return detected
@@ -341,7 +341,7 @@ def _peek(file: SourceFile) -> tuple[bytes, bytes]:
     except FileNotFoundError as error:
         raise SourceNotFound(
             f"{file.path}: the file was removed or renamed while the dataset was opened; open it "
-            "again, once nothing moves its files"
+            "again"
         ) from error
     except PermissionError as error:
         raise PlanError(

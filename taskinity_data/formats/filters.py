@@ -63,7 +63,7 @@ class Filters:
         # It loads Arrow's datasets, 10 ms, which a run without filters does not need.
         import pyarrow.acero as acero
 
-        # Table.filter of an expression would start threads of its own beside the worker's.
+        # Table.filter of an expression would start its own threads in addition to the worker's.
         plan = acero.Declaration.from_sequence(
             [
                 acero.Declaration("table_source", acero.TableSourceNodeOptions(table)),
@@ -81,7 +81,7 @@ class Filters:
 
 
 def parse_filters(filters: Any, schema: pa.Schema) -> Filters | None:
-    """Return `filters` ready to be applied, or None where there are none.
+    """Return `filters` ready to be applied, or None if there are none.
 
     Parameters
     ----------
@@ -159,10 +159,10 @@ def _read_groups(filters: Any) -> list[list[_Predicate]]:
 
 def _read_predicate(item: Any) -> _Predicate:
     if not isinstance(item, (list, tuple)) or len(item) != 3 or not isinstance(item[0], str):
-        raise PlanError(f"filters: {item!r} is no (column, operator, value): {_HELP}")
+        raise PlanError(f"filters: {item!r} is not (column, operator, value): {_HELP}")
     name, op, value = item
     if op not in _OPERATORS:
-        raise PlanError(f"filters: {op!r} in {item!r} is none of {' '.join(_OPERATORS)}")
+        raise PlanError(f"filters: {op!r} in {item!r} is not one of {' '.join(_OPERATORS)}")
     if op in ("in", "not in"):
         if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
             raise PlanError(

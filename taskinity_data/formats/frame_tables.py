@@ -182,7 +182,7 @@ def _is_rounded(arrays: Sequence[Any]) -> bool:
         spans = [(array.offsets[0].as_py(), array.offsets[-1].as_py()) for array in arrays]
         return _is_rounded(
             [
-                # What lies behind a null list is converted with the others.
+                # The values of a null list are converted with the others.
                 array.values.slice(first, last - first)
                 for array, (first, last) in zip(arrays, spans, strict=True)
             ]

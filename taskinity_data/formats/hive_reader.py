@@ -37,7 +37,7 @@ _ROW = "row of the file's piece"
 
 @dataclass(frozen=True)
 class HiveReader(Reader):
-    """A reader with the hive keys beside the columns of `inner`: see `add_hive_columns`.
+    """A reader that adds the hive keys to the columns of `inner`: see `add_hive_columns`.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class HiveReader(Reader):
         return self.inner.recut(piece, grain_nbytes)
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """Return `piece` cut near its middle, or None where it is one record."""
+        """Return `piece` cut near its middle, or None if it is one record."""
         return self.inner.split(piece)
 
     def read(self, pieces: Sequence[Piece], as_: str) -> ReadResult:
@@ -206,8 +206,8 @@ def add_hive_columns(
     refuse_clash(first, reader.schema, hive)
     if reader.index:
         raise PlanError(
-            f"{first}: index_col= can't be kept beside the hive keys of directories; call "
-            "set_index in the chunk function"
+            f"{first}: index_col= is not supported with hive directories; call set_index in the "
+            "chunk function"
         )
     every = pa.schema([*reader.schema, *(pa.field(column.name, column.type) for column in hive)])
     parsed = parse_filters(filters, every)

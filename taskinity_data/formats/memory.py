@@ -88,7 +88,7 @@ class MappedAccess(TableAccess):
     def read_rows(
         self, layout: TableLayout, start: int, stop: int, names: Sequence[str]
     ) -> pa.Table:
-        """Return rows `start` to `stop` of columns `names`, which lie in the mapped file."""
+        """Return rows `start` to `stop` of columns `names`, from the mapped file."""
         first, last = start // self.batch_rows, (stop - 1) // self.batch_rows
         with pa.memory_map(layout.file.path) as mapped:
             opened = pa.ipc.open_file(mapped)
@@ -119,7 +119,7 @@ class MemoryReader(TableReader):
     labels : pandas.Index or None
         pandas' names of the columns, where they are not plain texts.
     keeper : OwnDirectory or None
-        Where the file lies; None in other processes.
+        The file's directory; None in other processes.
     """
 
     objects: frozenset[str] = frozenset()
@@ -170,7 +170,7 @@ class MemoryReader(TableReader):
         """
         rows = pieces[0].stop - pieces[0].start
         if as_ == "pandas" and len(pieces) == 1 and 0 < rows <= self._few_rows:
-            with suppress(ReadError):  # of which others of these rows may be the cause
+            with suppress(ReadError):  # other rows may be the cause
                 return self._give_rows(pieces[0], rows)
         pieces[0].file.check(pieces[0].start)
         return super().read(pieces, as_)
@@ -192,7 +192,7 @@ class MemoryReader(TableReader):
         if _thread.key != key or first < _thread.stop:
             start = piece.start - first
             piece.file.check(start)
-            # So many more that few rows never lie in two frames.
+            # More rows, so that a few are never in two frames.
             stop = min(self.access.rows, start + (FEW_SHARE + 1) * self._few_rows)
             around = super().read([replace(piece, start=start, stop=stop)], "pandas").data
             _thread.frame, _thread.nbytes = around.copy(), measure_nbytes(around) or 0
@@ -203,7 +203,7 @@ class MemoryReader(TableReader):
         return ReadResult(frame, rows, 0, nbytes=_thread.nbytes * rows // len(_thread.frame))
 
     def deliver(self, table: pa.Table, as_: str, pieces: Sequence[Piece]) -> Any:
-        """Return `table`, rows of `pieces`, as one of `KINDS`; Arrow lies in the mapped file."""
+        """Return `table`, rows of `pieces`, as one of `KINDS`; Arrow is in the mapped file."""
         data = deliver_rows(table, as_, self.with_nulls, pieces, exact=self.arrow_dtyped)
         if as_ != "pandas":
             return data
@@ -223,8 +223,8 @@ def open_memory(
 ) -> tuple[SourceFile, MemoryReader]:
     """Return `source` written as Arrow IPC, and the reader of its rows.
 
-    The file lies in a private temporary directory, which is removed when the last reader that
-    refers to it in this process is gone.
+    The file is in a private temporary directory, which is removed when the last reader that refers
+    to it in this process is gone.
 
     Parameters
     ----------
@@ -255,8 +255,8 @@ def open_memory(
     except OSError as error:
         Path(path).unlink(missing_ok=True)
         raise PlanError(
-            f"source: it is written to {keeper.path} for the workers, and that failed ({error}); "
-            "free space there, or name another directory by the environment's TMPDIR"
+            f"source: it can't be written to {keeper.path} for the workers ({error}); free some "
+            "space, or set TMPDIR to another directory"
         ) from error
     dtypes = {} if frame is None else dict(zip(table.schema.names, frame.dtypes, strict=True))
     objects = frozenset(name for name, dtype in dtypes.items() if is_object_dtype(dtype))

@@ -65,7 +65,7 @@ def open_tables(
         that the first's can hold. A schema: these columns, null where a file has none of them. A
         dict: other types for some columns.
     hive : tuple of HiveColumn
-        Columns that stand in directories' names.
+        Columns in directories' names.
 
     Raises
     ------
@@ -111,12 +111,12 @@ def open_tables(
 
 
 def refuse_clash(path: str, schema: pa.Schema, hive: Sequence[HiveColumn]) -> None:
-    """Raise `PlanError` where one of the `hive` keys is a column of the file too."""
+    """Raise `PlanError` if one of the `hive` keys is a column of the file too."""
     clash = [column.name for column in hive if column.name in schema.names]
     if clash:
         raise PlanError(
-            f"{path}: {clash[0]!r} is a column and a hive key of the directories; name "
-            "the files in a list, in which directories' names count for nothing"
+            f"{path}: {clash[0]!r} is a column and a hive key of the directories; pass the files "
+            "as a list, which ignores directory names"
         )
 
 
@@ -182,10 +182,10 @@ def unify(
         if missing or extra:
             name, article = (missing[0], "no") if missing else (extra[0], "an extra")
             raise PlanError(
-                f"{path}: has {article} column {name!r}, unlike {first_path}."
-                f"{suggest(name, schema.names if missing else first.names)} Select the columns "
-                "that all files have by columns=, or give schema= (a pyarrow.Schema): what a file "
-                "lacks is then null"
+                f"{path}: has {article} column {name!r}, unlike "
+                f"{first_path}.{suggest(name, schema.names if missing else first.names)} Select "
+                "common columns with columns=, or give schema= (a pyarrow.Schema): missing columns "
+                "are then null"
             )
         for name, field in fields.items():
             other = schema.field(name)
@@ -194,8 +194,8 @@ def unify(
                 if not pat.is_null(field.type):
                     raise PlanError(
                         f"{path}: column {name!r} is {other.type}, but {field.type} in "
-                        f"{first_path}; give one type for all by schema={{{name!r}: ...}}, or "
-                        "leave it out by columns="
+                        f"{first_path}; give one type for all with schema={{{name!r}: ...}}, or "
+                        "leave it out with columns="
                     )
                 field = field.with_type(other.type)
             fields[name] = field
@@ -232,9 +232,9 @@ def _find_categories(
             ) from error
         if values.null_count:
             raise PlanError(
-                f"column {field.name!r}: a null is among its categories, which pandas does not "
-                "allow; leave it out by columns=, or give its plain type, "
-                f"{field.type.value_type}, by schema="
+                f"column {field.name!r}: its categories include a null, which pandas does not "
+                f"allow; leave it out with columns=, or read it as {field.type.value_type} with "
+                "schema="
             )
         index = field.type.index_type
         if len(values) > 2 ** (index.bit_width - 1):
@@ -313,7 +313,7 @@ def _read_nulls(reader: TableReader, file: SourceFile, suspects: Sequence[str]) 
 def _count_nulls(
     access: TableAccess, layout: TableLayout, names: Sequence[str]
 ) -> dict[str, int | None]:
-    """Nulls of each of `names` in a file, None where only reading can tell."""
+    """Nulls of each of `names` in a file, None if only reading can tell."""
     nulls = {field.name for field in layout.schema if pat.is_null(field.type)}
     columns = layout.columns
     there = {name: None for name in names if name in columns and name not in nulls}

@@ -41,8 +41,8 @@ class ReadResult(NamedTuple):
     """A chunk's rows, and what the reader left out of them.
 
     `data` is of the kind that was requested; `rows` its length; `filtered` the rows that filters
-    and reader options dropped, None where that can't be known; `bad_lines` the records that did not
-    parse and were quarantined, None where there are none. `nbytes` is what `data` takes, None where
+    and reader options dropped, None if that can't be known; `bad_lines` the records that did not
+    parse and were quarantined, None if there are none. `nbytes` is what `data` takes, None if
     that is to be measured.
     """
 
@@ -73,7 +73,7 @@ class Reader:
     reads_native: ClassVar[bool] = False
     is_in_memory: ClassVar[bool] = False
 
-    if TYPE_CHECKING:  # a field of a dataclass can't stand for a property that is really there
+    if TYPE_CHECKING:  # a dataclass field would hide the property
 
         @property
         def format(self) -> str:
@@ -126,7 +126,7 @@ class Reader:
         return self
 
     def pack_rows(self) -> bytes | None:
-        """Return rows whose file goes with this process, None where there are none."""
+        """Return rows whose file goes with this process, None if there are none."""
         return None
 
     def keep_rows(self, rows: bytes) -> tuple[SourceFile, Reader]:
@@ -156,7 +156,7 @@ class Reader:
         raise NotImplementedError
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """Return `piece` cut near its middle, or None where it is one record.
+        """Return `piece` cut near its middle, or None if it is one record.
 
         Notes
         -----
@@ -197,7 +197,7 @@ class RowReader(Reader):
         yield from divide_rows(piece, -(-piece.nbytes // grain_nbytes))
 
     def split(self, piece: Piece) -> tuple[Piece, Piece] | None:
-        """Return `piece` as two halves by rows, None where it is one row or none."""
+        """Return `piece` as two halves by rows, None if it is one row or none."""
         halves = divide_rows(piece, 2)
         return (halves[0], halves[1]) if len(halves) == 2 else None
 
@@ -245,7 +245,7 @@ def check_columns(
     Raises
     ------
     PlanError
-        A name that is not there, or stands twice; no list of names.
+        A name that does not exist or is repeated; not a list of names.
     """
     if columns is None:
         return list(default)
@@ -267,10 +267,10 @@ def check_columns(
 
 
 def refuse_quarantine(reader: Reader, why: str) -> None:
-    """Raise `PlanError` where `reader` hands over what does not parse: nobody would see it."""
+    """Raise `PlanError` if `reader` hands over what does not parse: nobody would see it."""
     if reader.keeps_bad_lines:
         raise PlanError(
-            f"on_bad_lines='quarantine' hands over the lines that do not parse, and {why}; run the "
+            f"on_bad_lines='quarantine' returns the lines that do not parse, and {why}; run the "
             "flow (td.run_flow, td.process), or use on_bad_lines='skip'"
         )
 

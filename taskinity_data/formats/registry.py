@@ -130,7 +130,7 @@ def open_files(
     Raises
     ------
     PlanError
-        An option means nothing for the format, or its reader refuses something.
+        An option has no effect on the format, or its reader refuses something.
     """
     record = FORMATS[format_]
     if not record.is_text:
@@ -148,8 +148,8 @@ def open_files(
 
 
 def refuse_options(subject: str, options: Mapping[str, Any]) -> None:
-    """Raise `PlanError` where any option has a value."""
+    """Raise `PlanError` if any option has a value."""
     names = [name for name, value in options.items() if value is not None]
     if names:
         value = options[names[0]]
-        raise PlanError(f"{names[0]}={value!r} means nothing for {subject}; leave it out")
+        raise PlanError(f"{names[0]}={value!r} has no effect on {subject}; leave it out")

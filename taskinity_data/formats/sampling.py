@@ -68,7 +68,7 @@ class Slices(NamedTuple):
 
 
 class RecordRange(Protocol):
-    """Whole records, from byte `start` to `stop`; their number, None where it is unknown."""
+    """Whole records, from byte `start` to `stop`; their number, None if it is unknown."""
 
     @property
     def start(self) -> int: ...
@@ -106,7 +106,7 @@ def find_ranges(
     cut : callable of nbytes
         All records of the file in ranges of about so many bytes.
     trim : callable of start and stop, or None
-        The whole records within a range, None where it can't tell which these are. None: it never
+        The whole records within a range, None if it can't tell which these are. None: it never
         can, so that only the file's head is looked at.
     slices : Slices
         From `plan_slices`.
@@ -149,7 +149,7 @@ def join_grains(grains: Iterable[RecordRange], nbytes: int) -> Iterator[list[Rec
 def plan_slices(nbytes: int, files: int, *, scan: bool, are_short: bool = False) -> Slices:
     """Return what is looked at of `files` of `nbytes` together; with `scan` all, whatever it is.
 
-    Slices of all `are_short` where a slice costs next to nothing beside its bytes.
+    Slices of all `are_short` where a slice costs little more than reading its bytes.
 
     Examples
     --------

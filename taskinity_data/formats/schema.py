@@ -92,7 +92,7 @@ class Column:
 
     @property
     def details(self) -> str:
-        """What decides its values and does not stand in the text of its dtype."""
+        """What decides its values and is not in the text of its dtype."""
         is_category = isinstance(self.dtype, pd.CategoricalDtype)
         return repr(list(self.dtype.categories)) if is_category else ""
 
@@ -175,7 +175,8 @@ def freeze(label: Hashable, kinds: ColumnFacts, *, is_proven: bool) -> Column:
     Raises
     ------
     PlanError
-        Integers beyond int64 stand beside something that makes the answer depend on their order.
+        A column has integers beyond int64 and other values, so that its dtype depends on their
+        order.
     """
     if "wide text" in kinds:
         # Pandas would have made floats of them, had the slice not begun there.
@@ -191,9 +192,9 @@ def freeze(label: Hashable, kinds: ColumnFacts, *, is_proven: bool) -> Column:
     elif wide and not is_proven:
         if kinds != {"integer", "big"}:
             raise PlanError(
-                f"column {label!r}: integers beyond int64 stand beside {', '.join(sorted(kinds))} "
-                "values; what pandas makes of that depends on their order; give "
-                f"schema={{{label!r}: 'float64'}} or schema={{{label!r}: 'str'}}"
+                f"column {label!r}: it has integers beyond int64 and {', '.join(sorted(kinds))} "
+                f"values, and its dtype in pandas depends on their order; give schema={{{label!r}: "
+                f"'float64'}} or schema={{{label!r}: 'str'}}"
             )
         kind = "uint64"
     elif kinds & {"null", "float", "huge"}:
@@ -204,7 +205,7 @@ def freeze(label: Hashable, kinds: ColumnFacts, *, is_proven: bool) -> Column:
 
 
 def text_column(label: Hashable) -> Column:
-    """Return a column of whatever stands there."""
+    """Return a column of whatever type."""
     return Column(label, "str", dtype_of_kind("str"), is_proven=True)
 
 
@@ -276,7 +277,7 @@ def given_columns(dtype: Any, schema: Any, labels: Sequence[Hashable]) -> dict[H
     by_dtype = as_mapping("dtype", dtype, labels)
     by_schema = as_mapping("schema", schema, labels)
     for label in by_dtype.keys() & by_schema.keys():
-        raise PlanError(f"column {label!r}: dtype= and schema= both name its type; keep one")
+        raise PlanError(f"column {label!r}: dtype= and schema= both set its type; keep one")
     return {label: given_column(label, type_) for label, type_ in {**by_dtype, **by_schema}.items()}
 
 
@@ -305,8 +306,8 @@ def with_room(column: Column, *, is_arrow: bool, lacks: str) -> Column:
     if not is_arrow:
         also = "" if is_bool else " or 'float64'"
         raise PlanError(
-            f"column {column.label!r}: {lacks} lacks it, and {dtype} has no room for missing "
-            f"values; give schema={{{column.label!r}: {wide!r}}}{also}"
+            f"column {column.label!r}: {lacks} lacks it, and {dtype} can't hold missing values; "
+            f"give schema={{{column.label!r}: {wide!r}}}{also}"
         )
     if is_bool:
         return replace(column, kind="maybe_bool", dtype=np.dtype(object))

@@ -49,8 +49,8 @@ def listed_paths(source: Any) -> Any:
         return source
     if type(source).__module__ == "_csv":
         raise PlanError(
-            "source: a csv.reader gives lists of texts, which are neither frames nor paths; give "
-            "the path of its file"
+            "source: a csv.reader yields lists of strings, not frames or paths; give the path of "
+            "its file"
         )
     try:
         first = next(source)
@@ -89,8 +89,8 @@ class StreamBlock:
         data = self.data.compute(scheduler="synchronous") if is_dask(self.data) else self.data
         if as_ == "chunk":
             raise PlanError(
-                "a function that takes a Chunk reads files; of an iterator of frames it gets each "
-                "as DataFrame, Table or polars.DataFrame, by its annotation"
+                "a function that takes a Chunk reads files; for an iterator of frames, annotate it "
+                "with DataFrame, Table or polars.DataFrame"
             )
         rows = data.shape[0]
         if as_ == "native" and not isinstance(data, pa.RecordBatch):
@@ -100,7 +100,7 @@ class StreamBlock:
 
         table, frame = to_table(data)
         if as_ == "pandas" and frame is not None:
-            # Of the same memory until it is written to: a retry is to see it as it came.
+            # Copies on write: a retry must see the frame unchanged.
             return ReadResult(frame.copy(deep=False), rows, 0)
         return ReadResult(deliver(table, "arrow" if as_ == "native" else as_), rows, 0)
 

@@ -121,13 +121,13 @@ class TableAccess:
 
 @contextmanager
 def reading(layout: TableLayout, start: int) -> Iterator[None]:
-    """Raise `ReadError` where rows of a file, from `start` on, can't be read within the block."""
+    """Raise `ReadError` if rows of a file, from `start` on, can't be read within the block."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
         path = layout.file.path
         raise ReadError(
-            f"{path}: rows from {start:,} on can't be read: {error}; the file is damaged: write or "
+            f"{path}: rows from {start:,} on can't be read: {error}; the file is damaged; write or "
             "copy it again",
             path=path,
             start=start,
@@ -206,7 +206,7 @@ _layouts: Cache[TableLayout] = Cache(LAYOUTS_NBYTES)
 
 
 def fixed_nbytes(type_: pa.DataType) -> float | None:
-    """Return bytes of a value of `type_` in memory, None where they differ."""
+    """Return bytes of a value of `type_` in memory, None if they differ."""
     if pat.is_null(type_):
         return 0
     try:
@@ -224,7 +224,7 @@ def window_nbytes(layout: TableLayout, names: Sequence[str]) -> int:
 
 
 def check_schema(schema: pa.Schema, path: str) -> None:
-    """Raise `PlanError` where two columns of `schema` have one name, or where what pandas noted in
+    """Raise `PlanError` if two columns of `schema` have one name, or where what pandas noted in
     it is damaged.
     """
     names = schema.names
@@ -233,10 +233,7 @@ def check_schema(schema: pa.Schema, path: str) -> None:
         raise PlanError(f"{path}: there are several columns {twice!r}; rename them first")
     noted = (schema.metadata or {}).get(b"pandas")
     if noted is not None and not _is_sound(noted):
-        raise PlanError(
-            f"{path}: what pandas noted of its columns (the metadata 'pandas') is damaged; write "
-            "or copy the file again"
-        )
+        raise PlanError(f"{path}: the metadata 'pandas' is damaged; write or copy the file again")
 
 
 def _is_sound(noted: bytes) -> bool:

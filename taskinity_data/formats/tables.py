@@ -66,7 +66,7 @@ class TableReader(RowReader):
 
     @property
     def has_groups(self) -> bool:
-        """Whether rows lie in groups that are decoded as a whole, which the grains are."""
+        """Whether rows are in groups that are decoded as a whole, which the grains are."""
         return self.access.decodes_groups
 
     @property
@@ -145,9 +145,8 @@ class TableReader(RowReader):
 
         Notes
         -----
-        Decodes in the calling thread, but for several pieces that lie in stores. Rows before a
-        piece that begins within a group are decoded too, unless the same process has just read
-        up to there.
+        Decodes in the calling thread, except for several pieces in stores. Rows before a piece that
+        begins within a group are decoded too, unless the same process has just read up to there.
         """
         read = read_pieces(lambda piece: list(self._tables(piece)), pieces)
         tables = [table for tables_of_piece in read for table in tables_of_piece]
@@ -162,7 +161,7 @@ class TableReader(RowReader):
         return deliver_rows(table, as_, self.with_nulls, pieces)
 
     def frame_nbytes(self, piece: Piece) -> int | None:
-        """Return bytes of all rows of `piece` as a pandas frame, None where only reading can tell.
+        """Return bytes of all rows of `piece` as a pandas frame, None if only reading can tell.
 
         Rows that the filter will drop are counted, as they are read before.
         """
@@ -276,7 +275,7 @@ class TableReader(RowReader):
 
 
 def _width(type_: pa.DataType, has_nulls: bool) -> int | None:
-    """Return bytes of a value of this type in a pandas column, None where they differ."""
+    """Return bytes of a value of this type in a pandas column, None if they differ."""
     if pat.is_boolean(type_):
         return None if has_nulls else 1
     if pat.is_integer(type_):

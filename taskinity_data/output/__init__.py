@@ -1,1 +1,1 @@
-"""What a run writes, staged beside its target and committed at once."""
+"""What a run writes, staged next to its target and committed at once."""

@@ -91,7 +91,7 @@ class CommonSchema:
         differences = [f"{name!r} is missing" for name in missing]
         differences += [f"{name!r} is there as well" for name in extra]
         if not differences:
-            differences = [f"they stand in another order, {names} instead of {names_before}"]
+            differences = [f"their order is {names} instead of {names_before}"]
         raise SchemaError(
             f"{label}: its columns are not those of {self._names_from}: {', '.join(differences)}; "
             "return the same columns from every chunk",

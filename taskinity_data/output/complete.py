@@ -36,7 +36,7 @@ RETYPED = "retyped"
 
 
 class CommittedError(ResumeError):
-    """The newest run was killed behind its commit, before its journal could say so."""
+    """The newest run was killed after its commit, before its journal recorded it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Earlier:
     ----------
     run_id : str
     has_committed : bool
-        Whether its journal says that its output stood already.
+        Whether its journal records that its output was committed.
     goes_on : bool
         Whether it goes on where it has committed, too. Where only new inputs are taken of what is
         there, another run does as well.
@@ -73,19 +73,17 @@ class Earlier:
         number = ids.index(self.run_id)
         if manifest.metas[number].get("status", ALL_DONE) == ALL_DONE:
             raise ResumeError(
-                f"run {self.run_id} has written {target} already, all of it: there is nothing "
-                "left to do; start another run",
+                f"run {self.run_id} has already written {target} completely; start another run",
                 run_id=self.run_id,
             )
         return number
 
     def check_there(self, target: str) -> None:
-        """Raise `ResumeError` where what it has committed was not found at `target`."""
+        """Raise `ResumeError` if what it has committed was not found at `target`."""
         if self.has_committed:
             raise ResumeError(
-                f"run {self.run_id} has written {target}, but what stands there now is not its "
-                "own (gone, or overwritten since), so that it can't be completed; start another "
-                "run",
+                f"run {self.run_id} has written {target}, but it was removed or overwritten since "
+                "and can't be completed; start another run",
                 run_id=self.run_id,
             )
 
@@ -104,7 +102,7 @@ class Mending:
     Parameters
     ----------
     whole : Manifest
-        Of all that stands there.
+        Of the whole output.
     number : int
         Of the run: 0 is the first, whose facts are `meta`, the others' are `added`.
     bring : callable
@@ -118,7 +116,7 @@ class Mending:
     meta : dict
         Its facts.
     others : sequence of dict
-        The facts of the other runs whose parts stand there.
+        The facts of the other runs whose parts it contains.
     """
 
     def __init__(
@@ -155,11 +153,11 @@ class Mending:
 
     @property
     def inputs(self) -> Sequence[Mapping[str, Any]]:
-        """The files of which rows stand in it, as the manifest lists them."""
+        """The files whose rows it contains, as the manifest lists them."""
         return tuple(self.meta.get("inputs", ()))
 
     def reclaim(self, part: Part) -> Part | None:
-        """Return `part` with its files as they stand, None if one is not there as it was written.
+        """Return `part` with its current files, None if one is missing or changed.
 
         Content decides: files are known by their checksums and directories.
         """
@@ -185,7 +183,7 @@ class Mending:
 
 
 _OWNER_FILE = ".run"
-"""The file beside kept parts that says on which machine, and where, their run is kept."""
+"""The file next to kept parts that records the machine and directory of their run."""
 
 
 def kept_directory(output: Any, run_id: str) -> Path | None:

@@ -26,12 +26,12 @@ def check_allowed(target: str, if_exists: str, existing: Manifest | None) -> Man
     if if_exists == "error":
         ways = "" if existing is None else ", or set if_exists='overwrite' or if_exists='append'"
         raise PlanError(
-            f"output={target!r} already exists and is not empty; name another directory{ways}"
+            f"output={target!r} already exists and is not empty; choose another directory{ways}"
         )
     if existing is None:
         raise PlanError(
-            f"output={target!r} holds files that no run of this library wrote (no {MANIFEST}); "
-            f"if_exists={if_exists!r} changes none of them: name another directory"
+            f"output={target!r} contains files that this library did not write (no {MANIFEST}), "
+            f"which if_exists={if_exists!r} does not change; choose another directory"
         )
     return existing
 
@@ -39,7 +39,7 @@ def check_allowed(target: str, if_exists: str, existing: Manifest | None) -> Man
 def check_all_ours(
     target: str, existing: Manifest, files: Iterable[str], if_exists: str = "overwrite"
 ) -> None:
-    """Raise `PlanError` where one of `files`, relative to `target`, is not the manifest's."""
+    """Raise `PlanError` if one of `files`, relative to `target`, is not the manifest's."""
     ours = {part.path for part in existing.parts}
     for name in files:
         if not is_hidden(name) and name not in ours:
@@ -49,34 +49,34 @@ def check_all_ours(
                 else "readers would take it for a part"
             )
             raise PlanError(
-                f"output={target!r} holds {name}, which no run wrote; {why}: move it, or name "
+                f"output={target!r} contains {name}, which no run wrote; {why}: move it, or choose "
                 "another directory"
             )
 
 
 def check_all_there(target: str, existing: Manifest, sizes: Mapping[str, int | None]) -> None:
-    """Raise `PlanError` where a part that the manifest lists is gone, or of another size.
+    """Raise `PlanError` if a part that the manifest lists is gone, or of another size.
 
     Parameters
     ----------
     target : str
     existing : Manifest
     sizes : mapping
-        Bytes of each file that is there, by its path relative to `target`; None where unknown.
+        Bytes of each file that is there, by its path relative to `target`; None if unknown.
     """
     for part in existing.parts:
         nbytes = sizes.get(part.path, -1)
         if nbytes not in (None, part.nbytes):
             state = "is gone" if nbytes == -1 else f"has {nbytes:,} bytes, not {part.nbytes:,}"
             raise PlanError(
-                f"output={target!r}: {MANIFEST} lists {part.path}, which {state}; nothing is added "
-                "to what is not whole: bring the file back, or write the dataset again with "
+                f"output={target!r}: {MANIFEST} lists {part.path}, which {state}; an incomplete "
+                "output can't be appended to: restore the file, or write the output again with "
                 "if_exists='overwrite'"
             )
 
 
 def check_same(target: str, existing: Manifest, format_: str, names: Sequence[str]) -> None:
-    """Raise `PlanError` where parts of that format can't be added to those of `existing`."""
+    """Raise `PlanError` if parts of that format can't be added to those of `existing`."""
     for option, there, requested in (
         ("output_format", existing.format, format_),
         ("partition_by", list(existing.partition_by), list(names)),
@@ -89,7 +89,7 @@ def check_same(target: str, existing: Manifest, format_: str, names: Sequence[st
             way = f"say {option}={there!r}" if there else f"leave {option}= out"
             raise PlanError(
                 f"output={target!r} was written {had}, and parts {has} can't be added to it; "
-                f"{way}, or name another directory"
+                f"{way}, or choose another directory"
             )
 
 

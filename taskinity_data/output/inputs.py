@@ -1,6 +1,6 @@
 """Which inputs an output lists, and which files of a run it holds the rows of already.
 
-A file is known by its fingerprint, wherever it lies now; one that has changed is known by its path.
+A file is recognised by its fingerprint, wherever it is now; one that has changed, by its path.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _names_of(file: SourceFile) -> set[str]:
 def _sort_moved(
     files: Sequence[SourceFile], missing: Sequence[dict[str, Any]], result: SortedInputs
 ) -> None:
-    """Sort `files`, which lie where none is listed, by what is `missing` of those that are."""
+    """Sort `files`, whose paths are not listed, by what is `missing` of those that are."""
     moved = Counter(_Key.of(entry) for entry in missing if entry.get("inode") is not None)
     alike = {_Key.of(entry).without_inode(): entry for entry in missing}
     for file in files:
@@ -157,7 +157,7 @@ class InputRules:
     target : str
         For messages.
     others : sequence of dict
-        The facts of the runs whose rows stand there and stay.
+        The facts of the runs whose rows are there and stay.
     own_inputs : sequence of dict
         Of an output that is completed: the inputs that the run itself has listed.
     only_new, allow_repeated : bool
@@ -176,11 +176,11 @@ class InputRules:
         return [entry for meta in self.others for entry in meta.get("inputs", ())]
 
     def refuse_unlisted(self, source: str) -> None:
-        """Raise `PlanError` where only new inputs are to be taken of `what`, which has no files."""
+        """Raise `PlanError` if only new inputs are to be taken of `what`, which has no files."""
         if self.only_new:
             raise PlanError(
-                f"only_new=True: {source} has no fingerprint by which the output could list it; "
-                "give files, or leave only_new= out: all of it is appended then, each time"
+                f"only_new=True: {source} has no fingerprint, so the output can't list it; give "
+                "files, or leave out only_new= to append all of it each time"
             )
 
     def choose(
@@ -239,14 +239,12 @@ class InputRules:
         return (
             f"output={self.target!r} holds rows of {file.path}, which has changed since "
             f"({entry['nbytes']:,} bytes then, {file.fingerprint} now): appended, old and new rows "
-            "would stand beside each other. Write the output again with if_exists='overwrite', "
-            "leave the file out, or append all of it again with allow_repeated=True"
+            "would both be in the output. Write the output again with if_exists='overwrite', leave "
+            "the file out, or append all of it again with allow_repeated=True"
         )
 
     def _describe_unsure(self, file: SourceFile, entry: Mapping[str, Any]) -> str:
-        properties = (
-            "the size and entity tag" if entry.get("tag", "-") != "-" else "the size and time"
-        )
+        properties = "the size and ETag" if entry.get("tag", "-") != "-" else "the size and time"
         return (
             f"output={self.target!r} holds the rows of {entry['path']}, of which {file.path} has "
             f"{properties}: it may be a copy. Leave it out if it is, else append it with "

@@ -63,19 +63,19 @@ class StoredPart:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What stands in a directory of parts.
+    """The contents of a directory of parts.
 
     Attributes
     ----------
     format : str
     schema : pyarrow.Schema or None
-        Of the rows with the columns that directories are named by; None where no chunk had any.
+        Of the rows with the columns that directories are named by; None if no chunk had any.
     partition_by : tuple of str
     parts : tuple of StoredPart
         In chunk order.
     meta : dict
-        The caller's own, of plain JSON; beside it what finds the run's parts again: ``retyped``,
-        and in a store ``runs``.
+        The caller's, as plain JSON, and what finds the run's parts again: ``retyped``, and in a
+        store ``runs``.
     added : tuple of dict
         The same of each run that has added parts since.
     """
@@ -113,7 +113,7 @@ class Manifest:
         return bisect_left(numbers, number), bisect_right(numbers, number)
 
     def joined(self, other: Manifest) -> Manifest:
-        """Return both as one: the parts of `other`, which was added, stand behind these.
+        """Return both as one: the parts of `other`, which was added, come after these.
 
         Raises
         ------
@@ -175,7 +175,7 @@ def read_manifest(directory: str | os.PathLike[str]) -> Manifest:
     FileNotFoundError
         There is none.
     ReadError
-        It is none of a written dataset.
+        It is not one of a written dataset.
     """
     path = os.path.join(directory, MANIFEST)
     with open(path, "rb") as file:
@@ -188,8 +188,8 @@ def parse_manifest(text: bytes, path: str) -> Manifest:
         return Manifest.from_json(text)
     except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise ReadError(
-            f"{path}: is not a manifest of a written dataset ({error}); write the dataset again "
-            "into another directory",
+            f"{path}: is not a valid manifest of a written dataset ({error}); write the dataset "
+            "again into another directory",
             path=path,
         ) from error
 

@@ -51,7 +51,7 @@ def check_partition_by(columns: Any) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str) or _BAD_NAME.fullmatch(name):
             raise PlanError(
-                f"partition_by: {name!r} can't name directories: readers leave out names that "
+                f"partition_by: {name!r} is not a valid directory name: readers skip names that "
                 "begin with _ or . and misread those with / = % \\ or control characters; rename "
                 "the column in the function"
             )
@@ -78,7 +78,7 @@ def split_rows(
     Returns
     -------
     list of (str, pyarrow.Table)
-        Directories as they come first; ``""`` where nothing is parted.
+        Directories as they come first; ``""`` if nothing is parted.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def split_rows(
 
 
 def empty_directory(schema: pa.Schema, partition_by: Sequence[str]) -> str:
-    """Return where a file without rows stands, so that readers know the columns and their types."""
+    """Return the path of a file without rows, which shows readers the columns and their types."""
     kinds = [_value_type(schema.field(name).type) for name in partition_by]
     texts = [
         "0" if pa.types.is_integer(kind) else "1970-01-01" if pa.types.is_date(kind) else "none"
@@ -117,7 +117,7 @@ def empty_directory(schema: pa.Schema, partition_by: Sequence[str]) -> str:
 
 
 def check_columns(partition_by: Sequence[str], names: Sequence[str], label: str) -> None:
-    """Raise `SchemaError` where rows can't be parted because of the names of the columns.
+    """Raise `SchemaError` if rows can't be parted because of the names of the columns.
 
     Every other chunk would fail by the same: it has a true `ends_run`.
     """
@@ -131,7 +131,8 @@ def check_columns(partition_by: Sequence[str], names: Sequence[str], label: str)
             )
     if partition_by and len(partition_by) == len(names):
         raise SchemaError(
-            f"{label}: partition_by takes all columns, and leaves none for the files; keep one",
+            f"{label}: partition_by uses all columns, which leaves none for the files; keep at "
+            "least one",
             column=partition_by[0],
             ends_run=True,
         )
@@ -142,8 +143,8 @@ def _check_type(table: pa.Table, name: str, label: str) -> None:
     tests = (pa.types.is_integer, pa.types.is_large_string, pa.types.is_date, pa.types.is_null)
     if not any(test(kind) for test in tests):
         raise SchemaError(
-            f"{label}: column {name!r} is {kind}, and directories are named by whole numbers, "
-            "texts and dates alone; convert it in the function, e.g. .dt.date or .astype(str)",
+            f"{label}: column {name!r} is {kind}, but partitions must be integers, strings or "
+            "dates; convert it in the function, e.g. .dt.date or .astype(str)",
             column=name,
             ends_run=True,
         )
@@ -165,17 +166,17 @@ def _segment(name: str, value: Any, label: str) -> str:
     text = str(value)
     if text == NULL:
         raise SchemaError(
-            f"{label}: column {name!r} holds the text {NULL}, which readers take for a null; "
-            "replace it in the function",
+            f"{label}: column {name!r} contains {NULL}, which readers treat as null; replace it in "
+            "the function",
             column=name,
         )
     segment = f"{name}={quote(text, safe='')}"
     nbytes = len(segment.encode())
     if nbytes > _NAME_NBYTES:
         raise SchemaError(
-            f"{label}: column {name!r} holds a text of {len(text):,} characters ({text[:40]!r}…); "
-            f"the directory's name would have {nbytes:,} bytes, and at most {_NAME_NBYTES} are "
-            "possible; shorten it in the function, or partition by another column",
+            f"{label}: column {name!r} has a value of {len(text):,} characters ({text[:40]!r}…); "
+            f"the directory name would have {nbytes:,} bytes, more than the limit of "
+            f"{_NAME_NBYTES}; shorten it in the function, or partition by another column",
             column=name,
         )
     return segment

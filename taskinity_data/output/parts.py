@@ -39,7 +39,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class StagedFile:
-    """One file of a part, where it stands until the commit.
+    """One file of a part, where it is until the commit.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class StagedFile:
     directory : str
         Where its rows belong below the target: ``""``, or ``year=2013/month=1``.
     number : int or None
-        Which file of its chunk and directory it is, None where `max_rows_per_file` is.
+        Which file of its chunk and directory it is, None if `max_rows_per_file` is.
     rows, nbytes : int
     checksum : str
         BLAKE2b of all its bytes, 32 bytes in hexadecimal.
@@ -75,7 +75,7 @@ class Part:
     index, key : int, str
         Of the chunk.
     schema : pyarrow.Schema or None
-        None where the chunk gave nothing.
+        None if the chunk gave nothing.
     files : tuple of StagedFile
         None for a chunk without rows.
     within : tuple of int
@@ -165,7 +165,7 @@ polars.DataFrame or None
         """
         label = name_chunk(index, key)
         if not _KEY.fullmatch(key) or index < 0:
-            raise PlanError(f"{label}: the key or index can't be part of a file's name")
+            raise PlanError(f"{label}: the key or index can't be part of a file name")
         table = to_table(data, label)
         if table is None:
             return Part(index, key, None, ())
@@ -212,7 +212,7 @@ polars.DataFrame or None
 def check_added(
     expected: pa.Schema, schema: pa.Schema, label: str, format_: Format, *, has_rows: bool
 ) -> None:
-    """Raise `SchemaError` where rows of `schema` don't fit a dataset of the schema `expected`."""
+    """Raise `SchemaError` if rows of `schema` don't fit a dataset of the schema `expected`."""
     common = CommonSchema()
     common.add(expected, "the dataset that is added to")
     common.add(schema, label, has_rows=has_rows)
@@ -225,23 +225,21 @@ def check_added(
         if field.type != other.type
     )
     raise SchemaError(
-        f"column {name!r} is all null ({old}) in the dataset that is added to and {new} in "
-        f"{label}; its files can't take a type any more: write into a new directory",
+        f"column {name!r} is all null ({old}) in the existing dataset and {new} in {label}; write "
+        "into a new directory",
         column=name,
     )
 
 
 def check_order(parts: Sequence[Part]) -> None:
-    """Raise `LedgerError` where a chunk comes twice, or before one that stands before it."""
+    """Raise `LedgerError` if a chunk comes twice or out of order."""
     part_of: dict[tuple[int, str], Part] = {}
     last = -1
     for part in parts:
         if (part.index, part.key) in part_of:
-            raise LedgerError(f"{part.label} is to be committed twice; keep one part of each chunk")
+            raise LedgerError(f"{part.label} would be committed twice; keep one part of each chunk")
         if part.index < last:
-            raise LedgerError(
-                f"{part.label} comes behind chunk {last:,}; give parts in chunk order"
-            )
+            raise LedgerError(f"{part.label} comes after chunk {last:,}; give parts in chunk order")
         part_of[part.index, part.key] = part
         last = part.index
 
@@ -286,7 +284,7 @@ def retype(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def check_nbytes(part: Part, path: str, nbytes: int, written: int, step: str) -> None:
-    """Raise `ReadError` where a file of `part` has not the bytes that were `written`.
+    """Raise `ReadError` if a file of `part` has not the bytes that were `written`.
 
     Parameters
     ----------

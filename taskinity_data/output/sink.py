@@ -78,7 +78,7 @@ def open_sink(
         Any of these can't be; the target exists, or is another's, or is being written; a store
         can't be reached, or not be written to.
     ResumeError
-        What `earlier` has committed is not what stands there, or leaves nothing to do.
+        What `earlier` committed has changed since, or leaves nothing to do.
 
     Notes
     -----
@@ -90,8 +90,8 @@ def open_sink(
     names = check_partition_by(partition_by)
     if if_exists not in IF_EXISTS:
         raise PlanError(
-            f"if_exists={if_exists!r} is none of {', '.join(IF_EXISTS)}."
-            f"{suggest(str(if_exists), IF_EXISTS)}"
+            f"if_exists={if_exists!r} is not one of "
+            f"{', '.join(IF_EXISTS)}.{suggest(str(if_exists), IF_EXISTS)}"
         )
     max_rows = max_rows_per_file
     if max_rows is not None and (
@@ -110,7 +110,7 @@ def open_sink(
 def read_facts(
     target: str | os.PathLike[str], *, storage_options: Mapping[str, Any] | None = None
 ) -> Sequence[dict[str, Any]]:
-    """Return the facts of the runs whose parts stand at `target`, which is only looked at.
+    """Return the facts of the runs whose parts are at `target`, which is only read.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def is_in_store(target: Any) -> bool:
 
 def _open_target(output: Any, options: Mapping[str, Any]) -> Sink:
     if not isinstance(output, (str, os.PathLike)):
-        raise PlanError(f"output={output!r} is not a path; name a directory")
+        raise PlanError(f"output={output!r} is not a path; give a directory")
     text = os.fsdecode(output)
     if is_in_store(text):
         from taskinity_data.output.store.commit import StoreSink
@@ -150,8 +150,8 @@ def _open_target(output: Any, options: Mapping[str, Any]) -> Sink:
         return StoreSink(open_remote(text, options))
     if not isinstance(output, str) and _CRUSHED.match(text):
         raise PlanError(
-            f"output={output!r}: a path keeps one slash alone, so that this is not a URL any more; "
-            "give the URL as a text"
+            f"output={output!r}: a Path can't hold a URL (it drops a slash); give the URL as a "
+            "string"
         )
     path = find_directory(_local_path(text))
     if options:

@@ -139,7 +139,7 @@ class StoreStaging:
         if not is_there:
             self.remote.remove(names)
             raise FileNotFoundError(
-                f"{self.remote.url}: the run has ended, or another one has taken over; what this "
+                f"{self.remote.url}: the run has ended, or another run replaced it; what this "
                 "worker wrote was removed"
             )
 
@@ -176,12 +176,12 @@ def write_file(
     except FileNotFoundError as error:
         raise FileNotFoundError(
             error.errno,
-            "the run's staging directory is not there: this worker does not see the file system "
+            "the run's staging directory does not exist: this worker does not see the file system "
             "of the output, or the run has ended",
             path,
         ) from error
     except OSError as error:
-        cure = "; make room there, or name another output=" if error.errno == errno.ENOSPC else ""
+        cure = "; free some space, or choose another output=" if error.errno == errno.ENOSPC else ""
         raise OSError(
             error.errno, f"the part can't be written: {error.strerror or error}{cure}", path
         ) from error

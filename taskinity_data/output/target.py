@@ -1,4 +1,4 @@
-"""A target that is locked for one run: what stands there, and the commit of what was written.
+"""A target that is locked for one run: its contents, and the commit of what was written.
 
 How files get there and become visible is in `local/commit.py` and `store/commit.py`.
 """
@@ -73,7 +73,7 @@ class Sink:
         if_exists: str,
         earlier: Earlier | None,
     ) -> None:
-        """Look at what stands there, and make the writer; see `open_sink`."""
+        """Read the existing output, and make the writer; see `open_sink`."""
         existing = self._look(if_exists, earlier)
         self._existing = existing
         expected = None
@@ -83,7 +83,7 @@ class Sink:
         self.writer = PartWriter(self.staging, format_, partition_by, max_rows, expected)
 
     def _look(self, if_exists: str, earlier: Earlier | None) -> Manifest | None:
-        """Return the manifest of what stands there, None where nothing does."""
+        """Return the manifest of the existing output, None if there is none."""
         existing = self._read_existing()
         if earlier is not None:
             number = None if existing is None else earlier.find(self.target, existing)
@@ -117,13 +117,13 @@ class Sink:
 
     @property
     def others(self) -> Sequence[Mapping[str, Any]]:
-        """The facts of the other runs whose parts stay there behind the commit."""
+        """The facts of the other runs whose parts stay there after the commit."""
         if self.mending is not None:
             return self.mending.others
         return self._existing.metas if self._existing is not None and self._is_added else ()
 
     def holds(self, path: str) -> bool:
-        """Return whether the file or URL `path` lies in it."""
+        """Return whether the file or URL `path` is in it."""
         return path.startswith(self.target.rstrip("/") + "/")
 
     def __enter__(self) -> Self:
@@ -185,7 +185,7 @@ class Sink:
         a store fails while it gets the manifest: or what it was to be).
         """
         if not self._is_open:
-            raise PlanError(f"output={self.target!r}: this sink has ended; open another one")
+            raise PlanError(f"output={self.target!r}: this sink is closed; open another one")
         try:
             return self._commit(tuple(parts), dict(meta or {}))
         finally:
@@ -219,7 +219,7 @@ class Sink:
         return (StoredPart(name, 0, "empty", 0, nbytes, checksum),)
 
     def _join(self, manifest: Manifest) -> Manifest:
-        """Return the manifest of all that will stand there."""
+        """Return the manifest after the commit."""
         if self.mending is not None:
             return self.mending.put(manifest)
         if self._existing is not None and self._is_added:
@@ -242,7 +242,7 @@ class Sink:
         raise NotImplementedError
 
     def _has_files(self) -> bool:
-        """Return whether anything stands there."""
+        """Return whether there is anything."""
         raise NotImplementedError
 
     def _list_files(self) -> Mapping[str, int | None]:
@@ -250,14 +250,14 @@ class Sink:
         raise NotImplementedError
 
     def _follow(self, existing: Manifest) -> None:
-        """Let the names of new files sort behind those of `existing`, or with those it mends."""
+        """Let the names of new files sort after those of `existing`, or with those it completes."""
 
     def _is_whole(self, part: StoredPart) -> bool:  # noqa: ARG002 - of a store the bytes tell
         """Return whether the file of `part`, which has as many bytes, is as it was committed."""
         return True
 
     def _bring(self, part: StoredPart, name: str) -> str:  # noqa: ARG002 - needed on disks
-        """Return the name under which `_gather` finds a file that stands there; `name` is free."""
+        """Return the name under which `_gather` finds an existing file; `name` is free."""
         return part.path
 
     def _gather(self, parts: Sequence[Part], schema: pa.Schema | None) -> tuple[StoredPart, ...]:

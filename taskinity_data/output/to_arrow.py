@@ -152,8 +152,8 @@ def to_table(data: Any, label: str) -> pa.Table | None:
         return None
     if not table.num_columns:
         raise PlanError(
-            f"{label}: there are {len(data):,} rows without any column, which no file can hold; "
-            "return a frame with columns, or None"
+            f"{label}: {len(data):,} rows without columns can't be written; return a frame with "
+            "columns, or None"
         )
     names = table.column_names
     if len(set(names)) < len(names):
@@ -192,7 +192,7 @@ def keep_own_metadata(table: pa.Table) -> pa.Table:
 
 
 def plain_type(type_: pa.DataType) -> pa.DataType:
-    """Return the type that stands for `type_` whatever the chunk's rows are.
+    """Return the type for `type_` that does not depend on the chunk's rows.
 
     >>> import pyarrow as pa
     >>> plain_type(pa.dictionary(pa.int8(), pa.string()))

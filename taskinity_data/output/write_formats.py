@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 JSON_ROWS = 10_000
-"""Rows that stand as Python objects at a time: about 10 MB for 20 columns."""
+"""Rows that are Python objects at a time: about 10 MB for 20 columns."""
 
 
 def write_csv(table: pa.Table, file: BinaryIO) -> None:
@@ -208,7 +208,7 @@ class Format:
         except pa.ArrowNotImplementedError as error:
             kinds = ", ".join(f"{field.name!r} ({field.type})" for field in table.schema)
             raise SchemaError(
-                f"{self.name} has no form for a column's type: {error}; convert it in the "
+                f"{self.name} does not support the type of a column: {error}; convert it in the "
                 f"function, e.g. .astype(str); the columns are {kinds}"
             ) from error
 

@@ -189,7 +189,7 @@ def _check_alike(column: Any, filled: Sequence[_Filled], label: str) -> None:
     dtype_names = [*map(str, dtypes), *(["null or missing"] if has_gap else [])]
     raise ReduceError(
         f"{label}: column {column!r} is {' in some chunks and '.join(dtype_names)} in others, so "
-        "that the answer would depend on the cuts; give it one dtype in every chunk, for example "
-        'by .astype("float64") or .astype("boolean") in the chunk function, or leave it out there',
+        "the answer would depend on the cuts; give it one dtype in every chunk, for example with "
+        '.astype("float64") or .astype("boolean") in the chunk function, or leave it out',
         column=column,
     )

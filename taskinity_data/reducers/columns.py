@@ -258,7 +258,7 @@ def histogram(column: Any, bins: ArrayLike) -> Histogram:
         )
     edges = np.asarray(bins, dtype=np.float64)
     if len(edges) < len(("left", "right")) or not (edges[1:] > edges[:-1]).all():
-        raise ReduceError(f"histogram({column!r}): two edges or more, each larger than the last")
+        raise ReduceError(f"histogram({column!r}): give at least two edges, in increasing order")
     return Histogram(column, tuple(edges.tolist()))
 
 

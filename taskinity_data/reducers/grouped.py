@@ -98,7 +98,7 @@ class GroupBy(RowReducer):
 
 
 def _with_pandas_dtypes(keys: pd.DataFrame, empty: pd.DataFrame) -> pd.DataFrame:
-    """Return `keys` with exact integers beside nulls as floats, as pandas has them."""
+    """Return `keys` with exact integers with nulls as floats, as in pandas."""
     dtypes = empty.dtypes
     positions = [i for i in range(keys.shape[1]) if keys.dtypes.iloc[i] != dtypes.iloc[i]]
     positions = [i for i in positions if dtypes.iloc[i] == "float64"]
@@ -171,9 +171,9 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
     for key in by:
         if isinstance(key, (list, tuple)):
             listed = ", ".join(map(repr, key))
-            raise ReduceError(f"group_by(): give keys one by one: group_by({listed}, ...)")
+            raise ReduceError(f"group_by(): pass keys separately: group_by({listed}, ...)")
     if len(set(by)) < len(by):
-        raise ReduceError(f"group_by(): a key is given twice: {', '.join(map(repr, by))}")
+        raise ReduceError(f"group_by(): a key is repeated: {', '.join(map(repr, by))}")
     if not aggregates:
         raise ReduceError(
             'group_by() needs what to compute, as new=(column, how): n=("delay", "count")'
@@ -190,7 +190,7 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
             if how in ("median", "quantile"):
                 hint = " Of all rows: td.approx_quantiles(column, 0.5)."
             raise ReduceError(
-                f"group_by(): {new}={pair!r}: unknown aggregate {how!r}.{hint} Known are: "
+                f"group_by(): {new}={pair!r}: unknown aggregate {how!r}.{hint} Choose from: "
                 f"{', '.join(HOWS)}"
             )
         checked.append((new, column, how))

@@ -46,7 +46,7 @@ def to_frame(
     columns too, as in ``pandas.DataFrame.groupby``. None for None, and for a frame with neither
     rows nor columns.
 
-    Integers beside nulls in an Arrow table are floats, as in pandas; if `is_exact`, they stay
+    Integers with nulls in an Arrow table are floats, as in pandas; if `is_exact`, they stay
     integers, and only `empty_of` the frame has floats.
 
     Raises
@@ -86,9 +86,9 @@ def to_frame(
 class ChunkColumns(NamedTuple):
     """Columns of a chunk, the dtypes that pandas has for them, and the number of rows.
 
-    These differ where integers stay exact beside nulls, see `to_frame`. Columns of an Arrow table
-    become arrays each time that they are read: together they would take as much memory as the
-    table, where it has several chunks.
+    These differ if integers with nulls stay exact, see `to_frame`. Columns of an Arrow table become
+    arrays each time that they are read: together they would take as much memory as the table, where
+    it has several chunks.
     """
 
     values: Mapping[Any, pd.Series[Any] | pa.ChunkedArray]
@@ -313,9 +313,8 @@ def check_exact(column: pd.Series[Any], dtype: Any, label: str) -> None:
     for value in integers[(integers > _FLOAT_EXACT) | (integers < -_FLOAT_EXACT)].tolist():
         if int(float(value)) != value:
             raise ReduceError(
-                f"{label} is {value}, which has no exact float64, the dtype that pandas has for "
-                "integers beside nulls and floats; fill the nulls, or return pandas frames with "
-                "dtype 'Int64'"
+                f"{label} is {value}, which has no exact float64, the dtype of integers with nulls "
+                "or floats in pandas; fill the nulls, or return pandas frames with dtype 'Int64'"
             )
 
 

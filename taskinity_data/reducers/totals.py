@@ -244,8 +244,8 @@ class Total(RowReducer):
             total: pd.Series[Any] = pd.Series(items, index=empty.columns, dtype=together.dtype)
         except ValueError as error:  # Arrow's, which rounds nothing
             raise ReduceError(
-                f"{self.how}(): one Series can't hold all answers ({error}); ask for columns by "
-                f"name, such as {self.how}({empty.columns[0]!r})"
+                f"{self.how}(): one Series can't hold all answers ({error}); name a column, such "
+                f"as {self.how}({empty.columns[0]!r})"
             ) from error
         return total
 

@@ -220,7 +220,7 @@ class OrderedTree:
         is_part = len(position) == 1 or position[-1] in self._waiting.get(position[:-1], ())
         if is_over or is_taken or not is_part:
             raise ReduceError(
-                f"chunk {position}: the tree has a partial of it, has it in parts, or has no such "
+                f"chunk {position}: the tree already has its partial or its parts, or has no such "
                 "chunk"
             )
 

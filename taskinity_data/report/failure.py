@@ -88,7 +88,8 @@ def _locate(item: Any, failure: Failure, reason: str) -> Iterator[str]:
 
 def _hint(failure: Failure, chunk: Chunk) -> str:
     """Return the column that a function probably meant, if it named one that is not there."""
-    # Of GroupBy: 'Column not found: x'; of several: "None of [Index(['x'], dtype='str')] are in …".
+    # GroupBy: 'Column not found: x'; several columns: "None of [Index(['x'], dtype='str')] are in
+    # …".
     message = re.sub("Column not found: |dtype='[^']+'", "", failure.message)
     names = re.findall("'([^']+)'", message)
     if failure.kind not in ("KeyError", "AttributeError") or not names:

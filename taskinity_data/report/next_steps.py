@@ -42,7 +42,7 @@ def next_steps(
     from_python = head.get("is_process") or head.get("is_wired")
     steps = []
     if is_resumable:
-        purpose = "rerun what did not complete, with today's code"
+        purpose = "rerun what did not complete, with the current code"
         if from_python or (head.get("output") and head.get("written") is None):
             call = f'the same call with resume="{run_id}"'
             call += "" if head.get("is_process") else f"; on the command line --resume {run_id}"

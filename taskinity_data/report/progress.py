@@ -156,7 +156,7 @@ class TerminalProgress(_Progress):
         if not tasks and not self._tally.status:
             style = TONES["running"].terminal
             lines.append(Text(f"{self._tally.flow} planning", style=style, no_wrap=True))
-        # What does not fit could not be redrawn: of what is over the number is enough.
+        # Lines that do not fit could not be redrawn: finished tasks are only counted.
         room = self._console.height - 5
         over = [task for task in tasks if task.is_done and not task.has_failed]
         folded = over[: max(0, len(tasks) - room)]
@@ -168,7 +168,7 @@ class TerminalProgress(_Progress):
             workers.truncate(self._console.width, overflow="ellipsis")
             lines.append(workers)
             if self._tally.link:
-                # A link is worth nothing where its end is cut off.
+                # A truncated link is useless.
                 link = f"dashboard {self._tally.link}"
                 lines.append(Text(link, style="dim", overflow="fold"))
         return Group(*lines)

@@ -216,7 +216,7 @@ class LiveRun:
         for source, target in self.edges:
             after.setdefault(source, set()).add(target)
         states = {key: self.task_of(node).state for key, node in self.nodes.items()}
-        # Each node stands after all that it needs.
+        # Each node comes after all that it needs.
         for key, node in reversed(self.nodes.items()):
             started = {states[key] for key in after.get(key, ())} - {"PENDING"}
             if states[key] == "PENDING" and started:

@@ -90,7 +90,7 @@ class TaskTally(TaskCount):
         rate = f"{format_nbytes(self.fresh_nbytes / lasted_s)}/s" if self.fresh_nbytes else ""
         if self.fresh_rows:
             rate = f"{format_number(self.fresh_rows / lasted_s)} rows/s"
-        # A number of chunks that is still a guess would run away.
+        # The number of chunks is not shown while it is an estimate.
         total = f"/{self.chunks:,}" if self.is_final and self.chunks is not None else ""
         chunks = f"{self.ended:,}{total} chunks" if total else format_count(self.ended, "chunk")
         left_s = None if self.is_done or self.stopped_by else self.left_s

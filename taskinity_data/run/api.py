@@ -101,11 +101,11 @@ def run_flow(
     memory : str or int, optional
         Memory that one worker may use, as ``"2GiB"`` or bytes; default: its share of the machine.
     wait_for_workers : str or float, optional
-        As ``"10 min"`` or seconds: how long a Dask cluster may have no workers, at the start or
-        later. Default: as long as the cluster object reports that it is starting some, else 30 s.
+        How long to wait for workers of a Dask cluster, at the start or later: ``"10 min"``, or
+        seconds. Default: while the cluster object reports that it is starting some, else 30 s.
         Tasks are sent before any worker is there, so that adaptive clusters start some.
     priority : int
-        Of the run's tasks on a Dask cluster that others use too: the highest go first.
+        Priority of the run's tasks on a shared Dask cluster: higher goes first.
     backups : bool
         Start second copies of the last slow chunks, where workers have nothing else to do, of tasks
         marked ``pure=True``. The first result of each chunk counts. A copy that runs on in a thread
@@ -145,8 +145,8 @@ def run_flow(
     if_exists : {"error", "overwrite", "append"}
         What to do if the directory exists; nothing is changed until the run has completed.
         Appending is refused if the manifest lists one of the inputs (files, by size, time and file
-        number, or entity tag, at any path), or an earlier version of it. Frames, iterators and
-        lists of items are not listed, and are appended each time.
+        number, or ETag, at any path), or an earlier version of it. Frames, iterators and lists of
+        items are not listed, and are appended each time.
     only_new : bool
         With ``if_exists="append"``: only inputs that the manifest does not list; each is in the
         output once, however often a run is killed or repeated. If there is none, nothing runs, and
@@ -310,8 +310,8 @@ def process(
             check_partition_columns(chosen, source.schema.names)
     elif dataset_options:
         raise PlanError(
-            f"{next(iter(dataset_options))}= is an option of files and tables; the frames of an "
-            "iterator are taken as they come"
+            f"{next(iter(dataset_options))}= is an option for files and tables; frames of an "
+            "iterator are used as they are"
         )
     name = task_options.pop("name", "ProcessChunk")
     description = task_options.pop("description", None)

@@ -88,7 +88,7 @@ def check_fan_out(
     for item in items:
         chain = job.chain(item.position)
         if chain and chain[0].kind == "chunk" and isinstance(item.data, Chunk):
-            say(f"check: {job.task} reads its chunk by itself, which can't be cut; it is not tried")
+            say(f"check: {job.task} reads its chunk itself, which can't be cut; it is not tried")
             return
         if not all(step.takes_piece for step in chain):
             return
@@ -112,7 +112,7 @@ def check_fan_out(
 
 
 def _sample(job: Job, item: Item) -> Any:
-    """Return the first rows of `item` as its functions get them; None where there are not two."""
+    """Return the first rows of `item` as its functions get them; None if there are not two."""
     data, chain = item.data, job.chain(item.position)
     kind = chain[0].kind if chain else "pandas"
     if isinstance(data, Chunk):

@@ -34,7 +34,7 @@ _SECRET = re.compile("pass|pwd|secret|token|key|credential|auth|storage_options"
 
 
 class CallFacts(NamedTuple):
-    """What a run was called with beside its options, as far as its journal keeps it.
+    """What a run was called with in addition to its options, as far as its journal stores it.
 
     Attributes
     ----------

@@ -24,7 +24,7 @@ __all__ = ["compare_runs", "facts_for_diff"]
 _IN_MEMORY = "a table in memory"
 _NOT_KEPT = "not kept"
 _NO_CODE = ("argument ", "reducer ", "what is kept", "output")
-"""Parts of a fan-out's identity that are no code, or that stand elsewhere too."""
+"""Parts of a fan-out's identity that are not code, or are shown elsewhere."""
 
 
 def facts_for_diff(past: Past, status: str) -> dict[str, dict[str, Any]]:
@@ -40,7 +40,7 @@ def facts_for_diff(past: Past, status: str) -> dict[str, dict[str, Any]]:
             for name, digest in fan_out.start.parts.items()
             if name not in fan_out.start.unstable
         }
-    # Of a table in memory the digest stands among the files.
+    # The digest of a table in memory is among the files.
     hidden = () if _IN_MEMORY in files else head.get("asked", ())
     code = {name: part for name, part in parts.items() if not name.startswith(_NO_CODE)}
     return {

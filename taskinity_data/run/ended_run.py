@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from taskinity_data.execution.driver import Driver
     from taskinity_data.flow.flow import Flow
 
-__all__ = ["facts_of", "run_of"]
+__all__ = ["collect_details", "make_run"]
 
 
-def run_of(
+def make_run(
     flow: Flow,
     driver: Driver,
     *,
@@ -72,8 +72,8 @@ def run_of(
     )
 
 
-def facts_of(run: Run, driver: Driver) -> dict[str, Any]:
-    """Return what the journal keeps of `run` beside its chunks, as plain values."""
+def collect_details(run: Run, driver: Driver) -> dict[str, Any]:
+    """Return what the journal stores of `run` in addition to its chunks, as plain values."""
     return {
         "timings": dict(run.timings),
         "accounts": _accounts(driver),
@@ -91,7 +91,7 @@ def _accounts(driver: Driver) -> dict[str, Any]:
 
 
 def _ranks(flow: Flow, driver: Driver) -> dict[str, int]:
-    """Return where each task stands in the flow; tasks of one fan-out share a rank."""
+    """Return the rank of each task in the flow; tasks of one fan-out share a rank."""
     ranks = {name: number for number, name in enumerate(flow.order)}
     for fan_out in driver.fan_outs.values():
         names = [fan_out.name, *(step.task for chain in fan_out.job.chains for step in chain)]

@@ -152,7 +152,7 @@ def replay(
     run_dir: str | os.PathLike[str] | None = None,
     **inputs: Any,
 ) -> Any:
-    """Run one chunk of an earlier run again: here, in this process, with today's code.
+    """Run one chunk of an earlier run again, in this process, with the current code.
 
     Nothing is caught, so that a debugger stops where the function raises.
 
@@ -232,13 +232,13 @@ def reopen(
     head = past.head
     if head["is_process"] or head["is_wired"]:
         raise ResumeError(
-            f"run {run_id} was called from Python, whose arguments are not kept: make the same "
+            f"run {run_id} was called from Python, and its arguments are not stored: make the same "
             f"call with resume={run_id!r}"
         )
     if head["output"] and head.get("written") is None:
         raise ResumeError(
-            f"run {run_id} writes {head['output']}, and how is not kept: make the same call with "
-            f"--resume {run_id}"
+            f"run {run_id} writes {head['output']}, and its output options are not stored: make "
+            f"the same call with --resume {run_id}"
         )
     inputs_given = head["inputs"] | dict(inputs)
     missing = [name for name in head["asked"] if name not in inputs_given]
@@ -257,8 +257,8 @@ def reopen(
 def _bind(past: Past, tasks: Any) -> Flow:
     if past.head["is_wired"]:
         raise ResumeError(
-            f"run {past.run_id}: its flow was written in Python, so that its text alone does not "
-            f"tell what fills which parameter; make the same call with resume={past.run_id!r} and "
+            f"run {past.run_id}: its flow was written in Python, and its text does not show how "
+            f"parameters are filled; make the same call with resume={past.run_id!r} and "
             "scheduler='synchronous', which runs what did not complete in this process"
         )
     flow = parse_flow(past.head["text"])
@@ -284,7 +284,7 @@ def _bind(past: Past, tasks: Any) -> Flow:
 
 
 def _find_function(module: str, name: str, file: str) -> Any:
-    """Return the function `name` of `module`, which is imported; None where it is not there."""
+    """Return the function `name` of `module`, which is imported; None if it is not there."""
     try:
         target: Any = import_module(module)
         if module == "__main__" and getattr(target, "__file__", None) != file:
@@ -307,8 +307,8 @@ def _run_piece(
 ) -> Any:
     """Return what the functions of the fan-out `name` return for the item `key`; nothing is caught.
 
-    `ranges` tell where its chunk lies, none where it is no chunk; `values` are results of tasks
-    that are known already.
+    `ranges` are those of its chunk, none if it is not a chunk; `values` are results of tasks that
+    are known already.
     """
     results = dict(values)
     for stage in steps:
@@ -327,6 +327,6 @@ def _run_piece(
             (step,) = call_job(stage, results, inputs).chains[0]
             results[stage.name] = step.function(*step.leading, **step.arguments)
     raise ResumeError(
-        f"{name} takes what another fan-out or a later task gives, so that it can't be run alone; "
+        f"{name} needs the result of another fan-out or a later task, so it can't be run alone; "
         "make the same call with resume= and scheduler='synchronous'"
     )

@@ -75,7 +75,7 @@ class RunJournal:
         except OSError as error:
             raise SettingsError(
                 f"run_dir={str(self.run_dir)!r}: results can't be stored there: "
-                f"{error.strerror or error}; name another directory with run_dir= or "
+                f"{error.strerror or error}; choose another directory with run_dir= or "
                 "TASKINITY_RUN_DIR"
             ) from error
         finally:
@@ -96,7 +96,7 @@ class RunJournal:
 
     @property
     def directory(self) -> Path | None:
-        """Where the run is kept, None where it is not."""
+        """Where the run is kept, None if it is not."""
         return self.run_dir / self.run_id if self.checkpoints.has_begun else None
 
     @property
@@ -122,7 +122,7 @@ class RunJournal:
             self.checkpoints.head,
             status,
             key=lost[0] if lost else None,
-            # Of one that completed all that was left out can be run, if that is all.
+            # If the run completed, what was left out can be run.
             is_resumable=self.checkpoints.was_kept or status == "PARTIAL",
             run_dir=None if is_usual else str(self.run_dir),
         )
@@ -192,7 +192,7 @@ def open_journal(
     """
     resume = options.resume
     if resume is not None and not isinstance(resume, (bool, str)):
-        raise SettingsError(f"resume={resume!r}: give True, or a run's id as text")
+        raise SettingsError(f"resume={resume!r}: give True, or a run id as a string")
     run_dir = locate_runs(options.run_dir, settings)
     new_id = time.strftime("%Y%m%dT%H%M%S-") + secrets.token_hex(3)
     output = options.output
@@ -261,7 +261,7 @@ def locate_runs(run_dir: Any, settings: Settings | None = None) -> Path:
         or not os.fspath(run_dir)
         or "://" in str(run_dir)
     ):
-        raise SettingsError(f"run_dir={run_dir!r} is not a path of a directory on this machine")
+        raise SettingsError(f"run_dir={run_dir!r} is not a local directory")
     return Path(os.path.expanduser(os.fsdecode(run_dir))).absolute()
 
 

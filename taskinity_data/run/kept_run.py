@@ -42,7 +42,7 @@ __all__ = ["load_run", "status_of"]
 
 
 def status_of(directory: Path, status: Any) -> RunStatus:
-    """Return how the run in `directory` stands, whose journal or summary has `status`."""
+    """Return the status of the run in `directory`, whose journal or summary has `status`."""
     if who_runs(directory) is not None:
         return RunStatus.RUNNING
     return RunStatus.INTERRUPTED if status in (None, "RUNNING") else RunStatus(status)
@@ -132,7 +132,7 @@ def _bad_lines(ended: Sequence[_Ended]) -> Iterator[Entry]:
 
 
 def _rank_tasks(past: Past) -> dict[str, int]:
-    """Return where each task of a fan-out stands: all tasks of one fan-out at one place."""
+    """Return the rank of each task of a fan-out: one rank for all."""
     ranks = {name: number for number, name in enumerate(past.fan_outs)}
     return ranks | {outcome.task: ranks[item.key[0]] for item, outcome in past.outcomes()}
 
@@ -168,7 +168,7 @@ def _flow(past: Past) -> Flow:
 
 
 class _NoReader(Reader):
-    """Stands where a chunk's reader was: the journal tells where chunks lie, not how to read."""
+    """Replaces a chunk's reader: the journal records where chunks are, not how to read them."""
 
     unit = "places"
 
@@ -182,7 +182,7 @@ class _NoReader(Reader):
 def _chunks(past: Past) -> dict[str, _Cuts]:
     """Return the chunks of each fan-out by file, start and stop, in the order of the cuts.
 
-    Where one was split, its parts that have ended stand in its place.
+    If one was split, its finished parts replace it.
     """
     parts = {
         (name, _range_of(items[0].chunk)): sorted(items, key=lambda item: item.part)

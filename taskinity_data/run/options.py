@@ -34,7 +34,7 @@ _MIN_MEMORY_NBYTES = 1 << 20
 
 
 def parse_memory(memory: str | int | None) -> int | None:
-    """Return the bytes that one worker may use, None where there is no limit.
+    """Return the bytes that one worker may use, None if there is no limit.
 
     Raises
     ------
@@ -88,19 +88,19 @@ def _check_chunk_size(chunk_size: Any) -> None:
 
 
 def parse_time(time: str | float | None) -> float | None:
-    """Return the seconds of ``"10 min"`` or a number; None where there is no limit."""
+    """Return the seconds of ``"10 min"`` or a number; None if there is no limit."""
     return None if time is None else parse_duration(time)
 
 
 class Option(NamedTuple):
-    """What is known of an option beside its name, type and default.
+    """Details of an option in addition to its name, type and default.
 
     Attributes
     ----------
     metavar : str or None
-        What stands for its value on the command line; None where it takes none.
+        Name of its value on the command line; None if it takes none.
     help : str or None
-        Of the command line; None where it is not an option there.
+        Of the command line; None if it is not an option there.
     flag : str or None
         Its name there, where that is not the field's.
     is_many : bool
@@ -108,7 +108,7 @@ class Option(NamedTuple):
     min : int or None
         Of a whole number: the smallest.
     bare : str or None
-        Its value where it stands alone there.
+        Its value if it is passed without one.
     is_anew : bool
         Whether `redrive` takes it, too, instead of what the run had.
     check : callable or None
@@ -149,7 +149,7 @@ def _option(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunOptions:
-    """What a run is given beside its flow and inputs; `run_flow` describes each."""
+    """The options of a run; `run_flow` describes each."""
 
     workers: int | None = _option(
         None,
@@ -176,15 +176,15 @@ class RunOptions:
     wait_for_workers: str | float | None = _option(
         None,
         "TIME",
-        "How long a Dask cluster may have no workers: 10min, 1h. Default: as long as it reports "
-        "that it starts some, else 30 s.",
+        "How long to wait for workers of a Dask cluster: 10min, 1h. Default: while it reports that "
+        "it is starting some, else 30 s.",
         is_anew=True,
         check=parse_time,
     )
     priority: int = _option(
         0,
         "N",
-        "Priority of the run's tasks on a Dask cluster that others use too: the highest go first.",
+        "Priority of the run's tasks on a shared Dask cluster: higher goes first.",
         is_anew=True,
         check=_check_priority,
     )
@@ -300,7 +300,7 @@ class RunOptions:
         return cls(**{option.name: arguments[option.name] for option in fields(cls)})
 
     def check_values(self) -> None:
-        """Raise where the value of an option is invalid.
+        """Raise if the value of an option is invalid.
 
         Raises
         ------
@@ -314,21 +314,18 @@ class RunOptions:
                 raise SettingsError(f"{name}: {error}") from error
 
     def check_output(self) -> None:
-        """Raise `PlanError` where options of an output contradict each other, or there is none."""
+        """Raise `PlanError` if options of an output contradict each other, or there is none."""
         options = self.of_output()
         if self.output is None and options:
-            raise PlanError(
-                f"{next(iter(options))}= is an option of an output: give its directory with output="
-            )
+            raise PlanError(f"{next(iter(options))}= requires output=, the directory to write to")
         for name in ("only_new", "allow_repeated"):
             if getattr(self, name) not in (False, True):
                 raise PlanError(f"{name}={getattr(self, name)!r}: give True or False")
             if getattr(self, name) and self.if_exists != "append":
-                raise PlanError(f"{name}=True needs if_exists='append'")
+                raise PlanError(f"{name}=True requires if_exists='append'")
         if self.only_new and self.allow_repeated:
             raise PlanError(
-                "only_new=True leaves out inputs that the output has, allow_repeated=True appends "
-                "them again: give one of them"
+                "only_new=True and allow_repeated=True exclude each other: give one of them"
             )
 
     def of_output(self) -> dict[str, Any]:

@@ -88,11 +88,11 @@ class RunOutput:
         return chosen
 
     def refuse_unlisted(self, subject: str) -> None:
-        """Raise `PlanError` where new inputs alone are wanted of `subject`, which has no files."""
+        """Raise `PlanError` if new inputs alone are wanted of `subject`, which has no files."""
         self._rules.refuse_unlisted(subject)
 
     def check_sources(self, paths: Sequence[str]) -> None:
-        """Raise `PlanError` where a file that is read lies in the output's directory.
+        """Raise `PlanError` if a file that is read is in the output's directory.
 
         Where what the run has committed is to be completed, `ResumeError` where a file that it
         read is not a source any more: its rows would go.
@@ -100,19 +100,18 @@ class RunOutput:
         gone = sorted(self.must_read - set(paths))
         if gone:
             raise ResumeError(
-                f"{self._path} holds rows of {gone[0]}, which is not a source any more: to "
-                "complete it would remove them. Put the file back, or start another run, into "
-                "another output"
+                f"{self._path} holds rows of {gone[0]}, which is no longer a source: completing it "
+                "would remove them. Restore the file, or start another run with another output"
             )
         for path in paths:
             if self._sink.holds(path):
                 raise PlanError(
-                    f"output={self._path!r} holds {path}, which this run reads: it would read its "
-                    "own output; name a directory apart from the source"
+                    f"output={self._path!r} contains {path}, which this run reads: it would read "
+                    "its own output; choose a directory outside the source"
                 )
 
     def inspect(self, outcome: Outcome) -> None:
-        """Raise `SchemaError` where a chunk's columns or types are not those of the others, and
+        """Raise `SchemaError` if a chunk's columns or types are not those of the others, and
         what would fail every other chunk, too.
         """
         failure = outcome.failure
@@ -155,7 +154,7 @@ class RunOutput:
         self._kept_parts.remove()
 
     def adopt(self, part: Any) -> Any:
-        """Return a part of an earlier run for this one; None where it is not there as it was."""
+        """Return a part of an earlier run for this one; None if it is not there as it was."""
         staging = self._sink.writer.staging.directory
         if staging is not None and self._kept_parts.give_back(part, staging):
             return part
@@ -244,7 +243,7 @@ def _join_journal(output: RunOutput, sink: Sink, journal: RunJournal) -> None:
         if not journal.past.has_committed:
             # It was killed before it could say so; its parts are known by their content.
             journal.past.commit()
-        # A table in memory lies elsewhere each time.
+        # A table in memory is in another file each time.
         files = journal.past.files.items()
         named = frozenset(path for name, path in files if not name.startswith(IN_MEMORY))
         output.must_read = named.intersection(entry["path"] for entry in sink.mending.inputs)

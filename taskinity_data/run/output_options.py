@@ -1,4 +1,4 @@
-"""Which URLs get a run's storage options, where its output lies, and which inputs it writes."""
+"""Which URLs get a run's storage options, where its output is, and which inputs it writes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def check_partition_columns(options: RunOptions, names: Sequence[str]) -> None:
-    """Raise `PlanError` where rows of these columns can't be parted by ``partition_by``."""
+    """Raise `PlanError` if rows of these columns can't be parted by ``partition_by``."""
     from taskinity_data.output.partitions import check_columns, check_partition_by
 
     try:
@@ -67,7 +67,7 @@ def share_with_source(
 def share_options(
     flow: Flow, options: RunOptions, inputs: Mapping[str, Any]
 ) -> tuple[RunOptions, dict[str, Any], Mapping[str, Any] | None]:
-    """Return who gets the `storage_options` of a flow's run, which stand for all its URLs.
+    """Return who gets the `storage_options` of a flow's run, which are for all its URLs.
 
     They go to an output in a store; and, where an input is a URL or nothing is written to a store,
     to tasks that have a parameter of that name, and to URLs that the run itself opens.
@@ -111,8 +111,8 @@ def share_options(
         for stage in stages(flow, tuple(flow_inputs))
     ):
         raise PlanError(
-            f"storage_options ({', '.join(sorted(stored))}) reach no URL: the flow opens its data "
-            "in a function; give that a parameter storage_options, and hand it to td.open_dataset"
+            f"storage_options ({', '.join(sorted(stored))}) are not used: the flow opens its data "
+            "in a function; give it a parameter storage_options, and pass that to td.open_dataset"
         )
     return written, flow_inputs, stored
 
@@ -175,7 +175,7 @@ def locate(output: Any, output_dir: str | None) -> Any:
     below = os.path.normpath(text)
     if below.partition("/")[0] in (".", ".."):
         raise PlanError(
-            f"output={text!r} names no directory below TASKINITY_OUTPUT_DIR, which is a URL; give "
-            "a name without .. or the whole URL"
+            f"output={text!r} is not below TASKINITY_OUTPUT_DIR, which is a URL; give a name "
+            "without .. or a full URL"
         )
     return f"{output_dir.rstrip('/')}/{below}"

@@ -174,7 +174,7 @@ class Run(Generic[T]):
             ``task, key, path, worker, error`` str; ``start, stop, memory_nbytes`` (the chunk, once
             read), ``peak_nbytes`` Int64; ``attempt`` (from 1) int64; ``started`` UTC time;
             ``duration_s, read_s, function_s, partial_s`` float64 (``read_s`` of a chunk of a store
-            may lie before ``started``).
+            may be before ``started``).
         """
         from taskinity_data.run.outcome_frames import attempts_frame
 
@@ -276,12 +276,12 @@ class Run(Generic[T]):
 
     @property
     def bound(self) -> str:
-        """What kept it from being faster, in a sentence; empty where no chunk was run."""
+        """What kept it from being faster, in a sentence; empty if no chunk was run."""
         return self._bottleneck.headline if self._bottleneck else ""
 
     @property
     def advice(self) -> str:
-        """What to change for it to be faster, in a sentence; empty where there is nothing."""
+        """What to change for it to be faster, in a sentence; empty if there is nothing."""
         sentence, end, _ = (self._bottleneck.advice if self._bottleneck else "").partition(". ")
         return sentence + end.strip()
 

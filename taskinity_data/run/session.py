@@ -1,6 +1,6 @@
-"""One run from beginning to end: what it needs is opened in order, and closed whatever comes.
+"""One run from beginning to end: what it needs is opened in order, and always closed.
 
-It decides nothing itself: what runs in which order stands in `flow`, what is cut in `chunks`, who
+It decides nothing itself: `flow` decides what runs in which order, what is cut in `chunks`, who
 runs it in `execution`, what is shown in `report`.
 """
 
@@ -29,7 +29,7 @@ from taskinity_data.flow.stages import resources_of
 from taskinity_data.outcome import RunStatus
 from taskinity_data.redact import hide
 from taskinity_data.run.arguments import sort_plans
-from taskinity_data.run.ended_run import facts_of, run_of
+from taskinity_data.run.ended_run import collect_details, make_run
 from taskinity_data.run.journal import NoticeBoard, open_journal, open_log
 from taskinity_data.run.options import parse_max_failures, parse_memory, parse_time
 from taskinity_data.settings import load_settings
@@ -87,7 +87,7 @@ def run_session(
         session.session_id,
         options.backups,
     )
-    session.go(inputs, values, pieces)
+    session.run(inputs, values, pieces)
     return session.result()
 
 
@@ -184,10 +184,10 @@ class RunSession:
             idle=self._announcer.pulse,
         )
 
-    def go(
+    def run(
         self, inputs: Mapping[str, Any], values: Mapping[str, Any], pieces: PieceOptions
     ) -> None:
-        """Start what runs items, run all, commit; then all is closed, whatever comes."""
+        """Run all tasks and commit; then close everything, also after an error."""
         run_id = self.journal.run_id
         self._announcer(self._begins)
         self._notices.pass_on(lambda text: self._announcer(Notice(run_id, time.time(), text)))
@@ -219,7 +219,7 @@ class RunSession:
             try:
                 self._close()
             finally:
-                # Whatever comes meanwhile must leave no terminal without its cursor.
+                # The terminal must get its cursor back in any case.
                 self._announcer.close()
 
     def _commit(self, driver: Driver) -> None:
@@ -239,7 +239,7 @@ class RunSession:
             if self._chooser is not None:
                 self._close_workers(self._chooser)
         finally:
-            # Whatever comes meanwhile must not leave the run locked.
+            # The run must be unlocked in any case.
             self._settle(status)
         self._closed_s = time.perf_counter() - at
         is_resumable = self.journal.checkpoints.was_kept
@@ -269,13 +269,13 @@ class RunSession:
                 reason = driver.stop_reason
                 self._run = self._account(driver)
                 if checkpoints.will_write(status):
-                    details = facts_of(self._run, driver)
+                    details = collect_details(self._run, driver)
         finally:
             checkpoints.close(str(status), value, reason, details)
 
     def _account(self, driver: Driver) -> Run:
         assert self._chooser is not None
-        run = run_of(
+        run = make_run(
             self._flow,
             driver,
             run_id=self.journal.run_id,

@@ -27,24 +27,24 @@ __all__ = [
 
 
 def check_before(pieces: Sequence[Piece]) -> None:
-    """Raise `SourceChanged` where that shows before `pieces` are read: files of this machine."""
+    """Raise `SourceChanged` if that shows before `pieces` are read: files of this machine."""
     _check([piece for piece in pieces if piece.file.store is None])
 
 
 def check_after(pieces: Sequence[Piece]) -> None:
-    """Raise `SourceChanged` where `pieces`, which were read, may be those of other files.
+    """Raise `SourceChanged` if `pieces`, which were read, may be those of other files.
 
     Notes
     -----
-    An object that still has the entity tag of the plan had it while it was read, so that stores
-    receive one request a chunk, after it is read. No request is made for an object whose rows the
-    plan rules out altogether: its footer was read when it was planned.
+    An object that still has the ETag of the plan had it while it was read, so that stores receive
+    one request a chunk, after it is read. No request is made for an object whose rows the plan
+    rules out altogether: its footer was read when it was planned.
     """
     _check([piece for piece in pieces if piece.nbytes or piece.file.store is None])
 
 
 def refuse_changed(pieces: Sequence[Piece], error: ReadError | OSError) -> None:
-    """Raise `SourceChanged` where that may be why `pieces` can't be read, which raised `error`.
+    """Raise `SourceChanged` if that may be why `pieces` can't be read, which raised `error`.
 
     Notes
     -----
@@ -83,7 +83,7 @@ def explain_change(file: SourceFile, start: int = 0) -> Iterator[None]:
 
 
 def _check(pieces: Sequence[Piece]) -> None:
-    """Look at each file that `pieces` lie in, with where its first piece begins."""
+    """Yield each file of `pieces`, and where its first piece begins."""
     if len(pieces) == 1:  # as nearly always, and files are compared by all that they have
         pieces[0].file.check(pieces[0].start)
         return
@@ -116,7 +116,7 @@ def mark_cut(first: SourceFile, start: int, last: SourceFile, stop: int, unit: s
         head, tail = (first, start, start + BLOCK_NBYTES), _last_block(last, 0, stop)
     mark = 0
     try:
-        # Of a small chunk both are one.
+        # The two overlap in a small chunk.
         for file, begin, end in (head,) if head == tail else (head, tail):
             opened = os.open(file.path, os.O_RDONLY)
             try:
@@ -139,16 +139,16 @@ def mark_pieces(pieces: Sequence[Piece], unit: str) -> int | None:
 
 
 def check_mark(pieces: Sequence[Piece], mark: int | None, unit: str, shown: object) -> None:
-    """Raise `SourceChanged` where the blocks at the ends of `pieces` no longer have `mark`.
+    """Raise `SourceChanged` if the blocks at the ends of `pieces` no longer have `mark`.
 
     `shown` is what a message calls the pieces.
     """
     if mark is None or (now := mark_pieces(pieces, unit)) is None or now == mark:
         return
     raise SourceChanged(
-        f"{shown}: the file was changed in place after it was planned (its size and time are as "
-        "they were, but where this chunk begins or ends the bytes are not: checksum "
-        f"{mark:08x} then, {now:08x} now); plan again",
+        f"{shown}: the file was changed in place after it was planned (same size and time, but "
+        f"other bytes at the start or end of this chunk: checksum {mark:08x} then, {now:08x} now); "
+        "plan again",
         path=pieces[0].path,
         start=pieces[0].start,
     )

@@ -1,4 +1,4 @@
-"""Which codec a file is compressed with, from its suffix, its first bytes and the user's word."""
+"""Which codec a file is compressed with, from its suffix, its first bytes and the user's option."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Compression(NamedTuple):
 
 
 def parse_compression(value: Any) -> Compression:
-    """Return what ``"infer"``, a codec's name, None, or a dict of `Compression` stands for.
+    """Return what ``"infer"``, a codec's name, None, or a dict of `Compression` means.
 
     Raises
     ------
@@ -110,9 +110,7 @@ def parse_compression(value: Any) -> Compression:
         return Compression(_check_method(value), None)
     unknown = [key for key in value if key not in Compression._fields]
     if unknown:
-        raise PlanError(
-            f"compression: {unknown[0]!r} means nothing here; the keys are method, max_nbytes"
-        )
+        raise PlanError(f"compression: unknown key {unknown[0]!r}; the keys are method, max_nbytes")
     limit = value.get("max_nbytes")
     try:
         max_nbytes = None if limit is None else parse_nbytes(limit)
@@ -171,7 +169,7 @@ def find_codec(path: str, head: bytes, method: str | None) -> str | None:
     Raises
     ------
     PlanError
-        Name or `method` stand for one codec, and the content for another or none.
+        Name or `method` mean one codec, and the content is of another or none.
     """
     if method is None or not head:
         return None
@@ -184,7 +182,7 @@ def find_codec(path: str, head: bytes, method: str | None) -> str | None:
         return method
     if named is not None and content != named:
         raise PlanError(
-            f"{path}: the suffix {suffix} is that of {named}, but {_tell(path, head, content)}"
+            f"{path}: the suffix {suffix} means {named}, but {_tell(path, head, content)}"
         )
     # Other formats are zip archives too (.xlsx), and a table may have any name.
     return content if named or content not in ("zip", "tar") else None
@@ -196,7 +194,7 @@ def _tell(path: str, head: bytes, content: str | None) -> str:
     if content is not None:
         return f"it holds {content}; rename it, or give compression={content!r}"
     return (
-        f"it begins with {head[:6]!r}, which is none of its beginnings; where it is not compressed "
+        f"it begins with {head[:6]!r}, which is not its header; if it is not compressed "
         "rename it, or give compression=None"
     )
 
@@ -221,4 +219,4 @@ class BadStream(Exception):  # noqa: N818 - never leaves `unpack`, which makes a
 
 
 class BadText(BadStream):
-    """What is no text of the kind that was expected: `why`, and at which byte of the text."""
+    """Text that is not of the expected kind: `why`, and at which byte of the text."""

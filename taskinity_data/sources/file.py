@@ -45,7 +45,7 @@ class SourceFile:
 
     `path` is absolute, or a URL without its secrets; `hive` the (key, value) pairs of its
     directories, as texts. Where it lies in a `store`, `name` is what that calls it, secrets and
-    all. Of a compressed file the fingerprint is its own, and `unpacked` is where its text lies:
+    all. Of a compressed file the fingerprint is its own, and `unpacked` is the file with its text:
     `nbytes` and all places count bytes of that. Of a `member` of a zip archive, fingerprint and
     `name` are those of the archive. `failure` is why it can't be opened.
     """
@@ -71,11 +71,11 @@ class SourceFile:
 
     @property
     def stored_path(self) -> str:
-        """The path at which its bytes lie: of a member, that of the archive."""
+        """The path of its bytes: of a member, that of the archive."""
         return self.path.removeprefix(f"zip://{self.member}::") if self.member else self.path
 
     def check(self, start: int) -> None:
-        """Raise `SourceChanged` where it is no longer the file that was planned."""
+        """Raise `SourceChanged` if it is no longer the file that was planned."""
         if self.store is None:
             self.fingerprint.check(self.stored_path, start)
         else:
@@ -120,7 +120,7 @@ class Piece:
 
 
 class Extent(NamedTuple):
-    """How much a dataset holds: planned bytes, and rows (None where only reading can tell)."""
+    """How much a dataset holds: planned bytes, and rows (None if only reading can tell)."""
 
     nbytes: int
     rows: int | None
@@ -276,7 +276,7 @@ class StoreFile(io.RawIOBase):
         return count
 
     def _find(self, offset: int, nbytes: int) -> tuple[bytes, int]:
-        """Bytes in which `place` lies, and where: known ones, or a window that begins there."""
+        """Bytes that contain `place`, and their offset: known ones, or a window from there on."""
         with self._lock:
             for start, data in self._parts:
                 if start <= offset < start + len(data):

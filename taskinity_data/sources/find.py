@@ -63,20 +63,20 @@ def find_files(
     options = dict(storage_options or {})
     if hasattr(source, "read") and not isinstance(source, os.PathLike):
         raise PlanError(
-            f"source: an open file ({type(source).__name__}) is not a source, since workers open "
+            f"source: an open file ({type(source).__name__}) is not a source, because workers open "
             "files themselves; give its path"
         )
     if is_dask(source):
         raise PlanError(
-            "source: a Dask DataFrame is computed during the run, so it is not a dataset; give it "
-            "to process() or run_flow(), or the files it reads to open_dataset()"
+            "source: a Dask DataFrame is computed during the run, so it can't be opened as a "
+            "dataset; pass it to process() or run_flow(), or pass its files to open_dataset()"
         )
     if isinstance(source, (str, os.PathLike)):
         files = _refuse_second_names(_find_one(source, options))
     elif isinstance(source, Iterable) and not isinstance(source, (bytes, set, frozenset, dict)):
         files = [file for item in source for file in _refuse_second_names(_find_one(item, options))]
         if not files:
-            raise PlanError("source: the list of files is empty; name at least one")
+            raise PlanError("source: the list of files is empty; give at least one")
     else:
         raise PlanError(
             f"source: a value of type {type(source).__name__} is not a source; give a path, "
@@ -85,8 +85,8 @@ def find_files(
         )
     if options and all(file.store is None for file in files):
         raise PlanError(
-            f"storage_options ({', '.join(sorted(options))}): all files are local, which need "
-            "none; leave them out"
+            f"storage_options ({', '.join(sorted(options))}): all files are local and need none; "
+            "leave them out"
         )
     _check_hive(files)
     return tuple(files)
@@ -122,8 +122,8 @@ def _refuse_second_names(files: list[SourceFile]) -> list[SourceFile]:
             first = first_of.setdefault((stat.st_dev, stat.st_ino), file)
             if first is not file:
                 raise PlanError(
-                    f"{file.path}: is the same file as {first.path}, by a link, so that its rows "
-                    "would be counted twice; leave one out, or name the files in a list"
+                    f"{file.path}: is a link to the same file as {first.path}, so its rows would "
+                    "be counted twice; leave one out, or pass the files as a list"
                 )
     return files
 
@@ -132,14 +132,14 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
     if is_in_memory(item):
         raise PlanError(
             f"source: a list of tables ({type(item).__name__}) is not a dataset; give process() or "
-            "run_flow() an iterator of them, iter([...]), or bring them together, such as by "
+            "run_flow() an iterator of them, iter([...]), or concatenate them, such as with "
             "pandas.concat"
         )
     if not isinstance(item, (str, os.PathLike)):
         raise PlanError(f"source: {shorten(repr(item), 80)} in the list is not a path")
     text = os.fsdecode(item)
     if not text:
-        raise PlanError("source: the path is empty; name a file, directory or glob")
+        raise PlanError("source: the path is empty; give a file, directory or glob")
     if text.lower().startswith("zip://"):
         from taskinity_data.sources.compression.zip import find_members
 
@@ -256,7 +256,9 @@ def _stat(path: str, hive: tuple[tuple[str, str], ...], *, is_listed: bool) -> S
 def _look_at(path: str, hive: tuple[tuple[str, str], ...]) -> SourceFile:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise PlanError(f"{path}: is not a regular file; chunks need one that can be sought in")
+            raise PlanError(
+                f"{path}: is not a regular file, and chunks require seeking; copy it to one"
+            )
         return SourceFile(path, Fingerprint.of(path), hive)
     except FileNotFoundError as error:
         raise SourceNotFound(f"{path}: {_why_missing(path)}") from error
@@ -299,5 +301,6 @@ def _check_hive(files: Sequence[SourceFile]) -> None:
         if [key for key, _ in file.hive] != keys or len(set(keys)) < len(keys):
             raise PlanError(
                 f"{file.path}: its hive keys are {[key for key, _ in file.hive]}, those of "
-                f"{first.path} are {keys}; every file of a dataset needs the same, each once"
+                f"{first.path} are {keys}; all files of a dataset must have the same keys, each "
+                "once"
             )

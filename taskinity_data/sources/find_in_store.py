@@ -40,9 +40,7 @@ def find_in_store(url: str, options: Mapping[str, Any]) -> list[SourceFile]:
     """
     shown = clean_url(url)
     if "*" in shown and shown.startswith(WEB):
-        raise PlanError(
-            f"{shown}: a web server lists no files; name each of them, in a list of URLs"
-        )
+        raise PlanError(f"{shown}: a web server can't list files; give a list of URLs")
     store, name = open_store(url, options)
     if store.protocol in WEB:
         return [_find_on_web(store, name)]

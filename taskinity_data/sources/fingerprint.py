@@ -20,8 +20,8 @@ __all__ = [
 class Fingerprint(NamedTuple):
     """The properties by which a file is known to be the one that was planned.
 
-    `tag` is empty for local files; for those of stores the entity tag, or ``"-"`` where there is
-    none, and the time counts (0 where there is none either: then the size alone tells).
+    `tag` is empty for local files; for those of stores the ETag, or ``"-"`` where there is none,
+    and the time counts (0 where there is none either: then the size alone tells).
     """
 
     nbytes: int
@@ -43,9 +43,9 @@ class Fingerprint(NamedTuple):
 
     def __str__(self) -> str:
         if self.tag and not self.mtime_ns:
-            return f"{self.nbytes:,} bytes, entity tag {self.tag}"
+            return f"{self.nbytes:,} bytes, ETag {self.tag}"
         at = datetime.fromtimestamp(self.mtime_ns / 1e9, UTC).isoformat(" ", "milliseconds")
-        number = "" if self.tag else f", file number {self.inode}"
+        number = "" if self.tag else f", inode {self.inode}"
         return f"{self.nbytes:,} bytes of {at}{number}"
 
     def check(self, path: str, start: int) -> None:
@@ -94,8 +94,8 @@ def fingerprint_of(info: Mapping[str, Any], path: str) -> Fingerprint:
     nbytes = info.get("size")
     if nbytes is None:
         raise PlanError(
-            f"{path}: the server does not report the file's size, so it can't be split; "
-            "download it first and give the path"
+            f"{path}: the server does not report the file's size, so it can't be split; download "
+            "the file and give the path"
         )
     # Listings write tags without quotes, and tell times to the millisecond that a request for one
     # object tells to the second.

@@ -1,4 +1,4 @@
-"""Stores beyond this machine, as fsspec knows them: what lies there, and ranges of its bytes.
+"""Remote stores by fsspec: their files, and ranges of bytes.
 
 Secrets in URLs and options are never shown: a file's `path` is its URL without them, and errors are
 written again, since those of libraries quote what they sent.
@@ -51,7 +51,7 @@ class Store:
     ----------
     protocol : str
     prefix : str
-        What stands before an object's name in the URL that is shown.
+        The shown URL up to an object's name.
     """
 
     protocol: str
@@ -108,7 +108,7 @@ class Store:
             raise self._explain(name, path, error) from None
 
     def check(self, name: str, path: str, planned: Fingerprint, start: int) -> None:
-        """Raise `SourceChanged` where the object is no longer the one that was planned.
+        """Raise `SourceChanged` if the object is no longer the one that was planned.
 
         Notes
         -----
@@ -123,7 +123,7 @@ class Store:
         planned.check_same(now, path, start)
 
     def check_ranges(self, name: str, path: str, nbytes: int) -> None:
-        """Raise `PlanError` where an HTTP server gives no ranges of a file of `nbytes`."""
+        """Raise `PlanError` if an HTTP server gives no ranges of a file of `nbytes`."""
         if nbytes < 2:
             return
         try:
@@ -136,8 +136,8 @@ class Store:
             raise self._explain(name, path, error) from None
         if len(last_byte) != 1:
             raise PlanError(
-                f"{path}: the server does not answer ranges, so that no part of the file can be "
-                "read alone; download it first and give the path"
+                f"{path}: the server does not support range requests, so chunks can't be read; "
+                "download the file and give the path"
             )
 
     def read(self, name: str, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -167,7 +167,7 @@ class Store:
             if len(answer) != stop - start:
                 raise ReadError(
                     f"{path}: {stop - start:,} bytes were requested at byte {start:,}, but "
-                    f"{len(answer):,} came: the answer was cut short or is another's; run again",
+                    f"{len(answer):,} received; run again",
                     path=path,
                     start=start,
                 )
@@ -204,7 +204,7 @@ class Store:
 
 
 def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
-    """Return the store that `url` lies in, and its name there.
+    """Return the store of `url`, and its name there.
 
     Parameters
     ----------
@@ -223,9 +223,8 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
     protocol = url.partition("://")[0].lower()
     if URL_CHAIN.search(url) or protocol in _ARCHIVES:
         raise PlanError(
-            f"{shown}: members of archives (but of zip://MEMBER::ARCHIVE) and chains of protocols "
-            "are not read, since their bytes can't be read by ranges; unpack or copy the file "
-            "first and give its own path"
+            f"{shown}: archives (except zip://MEMBER::ARCHIVE) and chained URLs are not supported; "
+            "unpack or copy the file first and give its own path"
         )
     import fsspec
     from fsspec.core import strip_protocol, url_to_fs
@@ -249,7 +248,7 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
         raise PlanError(f"{shown}: {protocol}:// needs a package: {hint}") from None
     arguments = dict(options)
     if protocol in WEB:
-        # Of an answer that is compressed on its way, ranges are not those of the file.
+        # In a compressed response, ranges would not be those of the file.
         arguments["headers"] = {"Accept-Encoding": "identity", **arguments.get("headers", {})}
         arguments = _limit_silence(arguments)
     url = protocol + url[len(protocol) :]
@@ -259,8 +258,8 @@ def open_store(url: str, options: Mapping[str, Any]) -> tuple[Store, str]:
         name: str = strip_protocol(url)
     except Exception as error:  # noqa: BLE001 - each library has errors of its own
         raise PlanError(
-            f"{shown}: the store can't be opened ({type(error).__name__}); look at "
-            f"storage_options ({', '.join(sorted(options)) or 'none arguments'})"
+            f"{shown}: the store can't be opened ({type(error).__name__}); check storage_options "
+            f"({', '.join(sorted(options)) or 'none arguments'})"
         ) from None
     whole, end = shown.rstrip("/"), name.strip("/")
     prefix = whole.removesuffix(end) if end and whole.endswith(end) else f"{protocol}://"

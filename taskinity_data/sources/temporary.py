@@ -71,8 +71,8 @@ class OwnDirectory:
             self.path = tempfile.mkdtemp(prefix=f"{prefix_of(kind)}{_host()}-{os.getpid()}-")
         except OSError as error:
             raise WriteError(
-                f"no temporary directory can be made: {error}; name another place by the "
-                "environment's TMPDIR, or by tempfile.tempdir"
+                f"no temporary directory can be created: {error}; set TMPDIR or tempfile.tempdir "
+                "to another directory"
             ) from error
         lock = FileLock(os.path.join(self.path, _LOCK))
         self.close = weakref.finalize(self, _remove, self.path, lock, os.getpid())

@@ -34,7 +34,7 @@ __all__ = [
 MANIFEST = "_manifest.json"
 
 BATCH = "part-batch-"
-"""What appended parts begin with: sorted behind ``part-0``, their rows come last."""
+"""What appended parts begin with: sorted after ``part-0``, their rows come last."""
 
 MARKERS = "_writing"
 """The directory below the target in which each run that writes there has a file."""
@@ -56,12 +56,12 @@ def list_committed(store: Store, directory: str, infos: Mapping[str, Any]) -> li
     directory : str
         Its name in the store.
     infos : mapping
-        All that lies below it, by name.
+        All files below it, by name.
 
     Returns
     -------
     list of str or None
-        None where it holds no manifest of ours, and nothing that a run left which wrote it.
+        None if it holds no manifest of ours, and nothing that a run left which wrote it.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def list_committed(store: Store, directory: str, infos: Mapping[str, Any]) -> li
 
 
 def check_listed(directory: str, below: str | None = None) -> None:
-    """Raise where a part is gone that the manifest in a directory of this machine lists.
+    """Raise if a part is gone that the manifest in a directory of this machine lists.
 
     Parameters
     ----------
@@ -241,7 +241,8 @@ def _understand(data: bytes, path: str) -> dict[str, Any] | None:
         manifest = json.loads(data)
     except ValueError as error:
         raise ReadError(
-            f"{path}: is not a manifest of a written dataset ({error}); write the dataset again",
+            f"{path}: is not a valid manifest of a written dataset ({error}); write the dataset "
+            "again",
             path=path,
         ) from error
     is_ours = isinstance(manifest, dict) and manifest.keys() >= _KEYS
@@ -253,7 +254,7 @@ def _resolve(base: str, manifest: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _refuse_uncommitted(shown: str, base: str, infos: Mapping[str, Any]) -> None:
-    """Raise where a run writes or has written here and has not committed."""
+    """Raise if a run writes or has written here and has not committed."""
     is_marked = any(name.startswith(f"{base}/{MARKERS}/") for name in infos)
     if is_marked or any(_find_base(name) == base for name in infos):
         raise SourceNotFound(_describe_uncommitted(shown))

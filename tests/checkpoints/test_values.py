@@ -260,7 +260,7 @@ def looped():
     ("value", "named"),
     [
         (Mine(), "Mine"), ([1, {"a": MyInt(3)}], "MyInt"), (lambda: 1, "function"),
-        (looped(), "holds itself"), (defaultdict(list), "defaultdict"), (deque([1]), "deque"),
+        (looped(), "contains itself"), (defaultdict(list), "defaultdict"), (deque([1]), "deque"),
         (OrderedDict(a=1), "OrderedDict"), (dt.time(1), "time"), (range(3), "range"),
         (dt.datetime(2020, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=2))), "time zone"),
         (np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]), "an array of"),

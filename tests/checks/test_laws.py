@@ -226,5 +226,5 @@ def test_results_without_rows_and_chunks_read_by_the_function_are_refused(frame)
 
     with pytest.raises(TypeError, match="no rows to compare"):
         check_chunkwise(len, frame)
-    with pytest.raises(TypeError, match="reads its chunk by itself"):
+    with pytest.raises(TypeError, match="reads its chunk itself"):
         check_chunkwise(reads, frame)

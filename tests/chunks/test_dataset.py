@@ -83,7 +83,7 @@ def test_a_dataset_is_opened_as_itself(source):
     assert open_dataset(dataset) is dataset
     assert open_dataset(dataset, columns=["b"]).schema.names == ["b"]
     assert open_dataset(dataset, chunk_size="10 rows").plan()[0].rows == 10
-    with pytest.raises(PlanError, match=r"filters=.*means nothing for a Dataset"):
+    with pytest.raises(PlanError, match=r"filters=.*has no effect on a Dataset"):
         open_dataset(dataset, filters=[("a", ">", 1)])
 
 

@@ -169,7 +169,7 @@ def test_failures_within_the_limit_are_3(folder, call):
         ((*CALL, *HERE), "data"),
         ((*CALL, *INPUTS, "--input", "fakter=3"), "factor"),
         ((*CALL, "--input", "data"), "NAME=VALUE"),
-        ((*CALL, "--input", "data=a", "--input", "data=b"), "twice"),
+        ((*CALL, "--input", "data=a", "--input", "data=b"), "is repeated"),
         ((*CALL, *INPUTS, "--workers", "0"), "x>=1"),
         ((*CALL, *INPUTS, "--chunk-size", "64 MiBs"), "64 MiBs"),
         ((*CALL, *INPUTS, "--chunk-size", "0"), "0"),

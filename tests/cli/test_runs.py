@@ -388,7 +388,7 @@ def test_what_the_summary_says_completes_the_output(writing, folder, call, where
     assert rows["a"].tolist() == list(range(100))
     assert runs_of(folder) == [run_id]
     refused = call(*typed(said, note="1"))
-    assert (refused.exit_code, "all of it" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "already written" in refused.stderr) == (2, True)
 
 
 def test_a_function_that_was_mended_runs_on_what_was_left_out_alone(writing, folder, call):
@@ -399,7 +399,7 @@ def test_a_function_that_was_mended_runs_on_what_was_left_out_alone(writing, fol
     mend(folder, text.replace("in td_ran.bad", "in (5,)"))
     again = call(*typed(said))
     assert again.exit_code == 3
-    assert "today's code" in again.stdout
+    assert "the current code" in again.stdout
     assert sorted(writing.numbers) == [2, 5, 9]
     mend(folder, text.replace("in td_ran.bad", "in ()"))
     writing.numbers.clear()

@@ -155,8 +155,8 @@ def test_options_that_reach_no_url_are_refused_with_what_to_write(folder, call):
     ))  # fmt: skip
     said = call("run", "keep.flow", *STORED)
     assert said.exit_code == 2
-    assert "storage_options (client, password) reach no URL" in said.stderr
-    assert said.stderr.endswith("a parameter storage_options, and hand it to td.open_dataset\n")
+    assert "storage_options (client, password) are not used" in said.stderr
+    assert said.stderr.endswith("a parameter storage_options, and pass that to td.open_dataset\n")
 
 
 @pytest.mark.usefixtures("flows", "locked")
@@ -184,7 +184,7 @@ def test_a_redrive_asks_for_them_again_and_uses_them(folder, call):
     [
         ([SECRET], "number 1: write NAME=VALUE"),
         (["anon=True", f"pass word={SECRET}"], "number 2: write NAME=VALUE"),
-        ([f"password={SECRET}", f"password={SECRET}"], "password is given twice"),
+        ([f"password={SECRET}", f"password={SECRET}"], "password is repeated"),
     ],
 )
 def test_what_can_not_be_understood_is_told_without_its_value(texts, words):

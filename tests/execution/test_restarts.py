@@ -154,7 +154,7 @@ def test_a_cluster_of_which_no_worker_answers_is_refused(csv, tmp_path, monkeypa
         os.kill(pid, signal.SIGSTOP)
         try:
             with pytest.raises(
-                td.errors.SchedulerError, match=r"no worker can be used.*it does not respond"
+                td.errors.SchedulerError, match=r"no usable worker.*it does not respond"
             ):
                 run(csv, len, client)
         finally:

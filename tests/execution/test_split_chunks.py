@@ -143,9 +143,9 @@ def test_what_cannot_be_halved_refuses_bisect(files):
     flow = td.parse_flow("flow F:\n  task B[2]:\n    on_error: bisect\n  A -> B[2] -> C\n").bind(
         {"A": lambda: FRAME, "B": lambda chunk: chunk, "C": len}
     )
-    with pytest.raises(errors.TaskinityDataError, match="bisect halves chunks"):
+    with pytest.raises(errors.TaskinityDataError, match="bisect requires chunks"):
         td.run_flow(flow, scheduler="threads")
-    with pytest.raises(errors.TaskinityDataError, match="bisect halves chunks"):
+    with pytest.raises(errors.TaskinityDataError, match="bisect requires chunks"):
         process(iter([FRAME]), refuse, on_error="bisect")
 
 

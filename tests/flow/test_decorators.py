@@ -132,7 +132,7 @@ def test_the_name_may_come_first() -> None:
     mark = mark_of(task("Clean")(lambda x: x))
     assert mark is not None
     assert mark.name == "Clean"
-    with pytest.raises(SettingsError, match="given twice"):
+    with pytest.raises(SettingsError, match="passed twice"):
         task("Clean", name="Other")
 
 
@@ -144,7 +144,7 @@ def test_an_unknown_keyword_is_pythons_own_error() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"name": "two words"}, "can't stand in a flow"),
+        ({"name": "two words"}, "is not a valid task name"),
         ({"retries": -1}, "whole number"),
         ({"retries": 1.5}, "whole number"),
         ({"retries": True}, "whole number"),
@@ -304,7 +304,7 @@ def test_a_reducer_is_called_as_a_task() -> None:
     _, reduce = stages(mine, {"data"})
     assert isinstance(reduce, Reduce)
     assert reduce.over == "ProcessChunk"
-    with pytest.raises(FlowError, match="outside of a flow's body"):
+    with pytest.raises(FlowError, match="outside the body of a flow"):
         aggregate([1])
     bound = parse_flow("flow F:\n A[*] -> AggregateResults").bind([aggregate, task(len, name="A")])
     assert bound.task("AggregateResults").function is total
@@ -371,7 +371,7 @@ def test_a_handle_misused_is_a_clear_error(name: str) -> None:
     def body(data: Any) -> Any:
         MISUSES[name](prepare(data))
 
-    with pytest.raises(FlowError, match=r"result of task Prepare.*is not there yet.*@td.task"):
+    with pytest.raises(FlowError, match=r"result of task Prepare.*does not exist yet.*@td.task"):
         flow(body)
     with pytest.raises(FlowError, match="the input 'data'"):
         flow(lambda data: MISUSES[name](data))
@@ -393,9 +393,9 @@ def test_a_handle_can_be_shown_and_kept_in_a_set() -> None:
         (lambda data: process_chunk(), "nothing fills 'chunk'"),
         (lambda data: process_chunk(data, wieght=3), "Did you mean 'weight'"),
         (lambda data: process_chunk(data, 1, 2), "3 arguments for 2 parameters"),
-        (lambda data: process_chunk(data, chunk=1), "given twice"),
+        (lambda data: process_chunk(data, chunk=1), "passed twice"),
         (lambda data: process_chunk.map(), "nothing fills 'chunk'"),
-        (lambda data: task(lambda: 1, name="None_").map(), "needs what to fan out over"),
+        (lambda data: task(lambda: 1, name="None_").map(), "to fan out over"),
         (lambda data: add_up([data, data]), "holds results within a list"),
         (lambda data: add_up({"a": data}), "holds results within a dict"),
         (lambda data: task(lambda x: x)(data), "a lambda needs a name"),
@@ -428,7 +428,7 @@ def test_map_outside_of_a_body_says_so() -> None:
 
 
 def test_parameters_of_a_flow_need_names() -> None:
-    with pytest.raises(FlowError, match="'data' must have a name"):
+    with pytest.raises(FlowError, match="'data' can't be passed by keyword"):
         flow(lambda *data: None)
     with pytest.raises(FlowError, match="not for int"):
         flow(3)  # type: ignore[call-overload] # the point of the test

@@ -33,7 +33,7 @@ AB = ("A", "B")
         (lambda: Flow("F", tasks=(Task("AbC"), Task("ab_c"))), "both bind a function ab_c"),
         (lambda: Flow("F", tasks=(A, B), edges=(("A", "Bb"),)), "no task 'Bb'"),
         (lambda: Flow("F", tasks=(A, B), edges=(("A", "A"),)), "can't follow itself"),
-        (lambda: Flow("F", tasks=(A, B), edges=(AB, AB)), "stands twice"),
+        (lambda: Flow("F", tasks=(A, B), edges=(AB, AB)), "is repeated"),
         (lambda: Flow("F", tasks=(A, B), edges=(AB, ("B", "A"))), "A -> B -> A"),
         (lambda: Flow("F", tasks=(A, B, C), edges=(AB,)), "task C has no edge"),
         (lambda: Flow("F", tasks=(A,), output="B"), "no task 'B' to give the value"),

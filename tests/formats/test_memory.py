@@ -313,7 +313,7 @@ def test_the_private_file_goes_with_its_last_reader_and_a_copy_does_not_own_it()
 
 
 def test_options_of_files_are_refused():
-    with pytest.raises(PlanError, match="sep=';' means nothing for a table in memory"):
+    with pytest.raises(PlanError, match="sep=';' has no effect on a table in memory"):
         open_dataset(pd.DataFrame({"a": [1]}), sep=";")
 
 
@@ -345,6 +345,6 @@ except td.errors.PlanError as error:
         text=True,
         check=True,
     )
-    assert f"source: it is written to {tmp_path}" in done.stdout
+    assert f"source: it can't be written to {tmp_path}" in done.stdout
     assert "TMPDIR" in done.stdout
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

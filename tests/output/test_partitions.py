@@ -142,11 +142,11 @@ def test_texts_that_look_like_numbers_are_read_back_by_us_from_a_store(tmp_path)
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ([1.5], "whole numbers, texts and dates"),
-        ([True], "whole numbers, texts and dates"),
-        ([NULL], "take for a null"),
-        (["x" * 255], "at most 255"),
-        (["😀" * 30], "at most 255"),
+        ([1.5], "integers, strings or dates"),
+        ([True], "integers, strings or dates"),
+        ([NULL], "treat as null"),
+        (["x" * 255], "limit of 255"),
+        (["😀" * 30], "limit of 255"),
     ],
 )
 def test_values_without_a_directory_are_refused(tmp_path, values, said):
@@ -162,7 +162,7 @@ def test_columns_that_rows_cant_be_parted_by_are_told(tmp_path):
         _write(tmp_path / "out", table, "carier")
     with pytest.raises(SchemaError, match="There are: 'carrier'"):
         _write(tmp_path / "out", table, "zzz")
-    with pytest.raises(SchemaError, match="takes all columns"):
+    with pytest.raises(SchemaError, match="uses all columns"):
         _write(tmp_path / "out", table, "carrier")
 
 

@@ -193,7 +193,7 @@ def test_what_a_function_may_return(tmp_path):
         (3, PlanError, "int, which is not a table"),
         (pl.LazyFrame({"a": [1]}), PlanError, "collect()"),
         (pd.Series([1]), PlanError, r"rename\("),
-        (pd.DataFrame(index=range(3)), PlanError, "3 rows without any column"),
+        (pd.DataFrame(index=range(3)), PlanError, "3 rows without columns"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), PlanError, "several columns|Duplicate"),
         (pa.table([[1], [2]], names=["a", "a"]), PlanError, "several columns 'a'"),
         (pd.DataFrame({"ok": [1, 2], "mixed": [1, "x"]}), SchemaError, "'mixed'"),
@@ -208,7 +208,7 @@ def test_what_is_no_table_is_refused(tmp_path, value, error, said):
 
 @pytest.mark.parametrize("key", ["", "a/b", ".hidden", "x" * 101])
 def test_a_key_that_names_no_file_is_refused(tmp_path, key):
-    with open_sink(tmp_path / "out") as sink, pytest.raises(PlanError, match="file's name"):
+    with open_sink(tmp_path / "out") as sink, pytest.raises(PlanError, match="file name"):
         sink.writer.write(key, 0, None)
 
 
@@ -274,8 +274,8 @@ def test_nothing_at_all_leaves_a_manifest_alone(tmp_path):
         ({"max_rows_per_file": 0}, "whole number from 1 up"),
         ({"partition_by": ["a", "b", "a"]}, "'a' twice"),
         ({"partition_by": "_a"}, "begin with _"),
-        ({"partition_by": "a=b"}, "can't name directories"),
-        ({"partition_by": [3]}, "can't name directories"),
+        ({"partition_by": "a=b"}, "not a valid directory name"),
+        ({"partition_by": [3]}, "not a valid directory name"),
         ({"storage_options": {"key": 1}}, "storage_options"),
     ],
 )
@@ -301,7 +301,7 @@ def test_targets_that_cant_be_are_refused_before_work(tmp_path):
         with pytest.raises(PlanError, match=said):
             open_sink(target)
     for if_exists in ("append", "overwrite"):
-        with pytest.raises(PlanError, match="no run of this library wrote"):
+        with pytest.raises(PlanError, match="this library did not write"):
             open_sink(tmp_path / "full", if_exists=if_exists)
     assert sorted(os.listdir(tmp_path)) == ["file", "full"]
 
@@ -380,7 +380,7 @@ def test_two_runs_on_one_target(tmp_path):
         open_sink(tmp_path / "out")
     open_sink(tmp_path / "other").abort()
     first.commit([part])
-    with pytest.raises(PlanError, match="has ended"):
+    with pytest.raises(PlanError, match="is closed"):
         first.commit([part])
     with pytest.raises(FileNotFoundError, match="the run has ended"):
         first.writer.write("k", 1, pd.DataFrame({"a": [1]}))
@@ -393,7 +393,7 @@ def test_what_came_to_the_target_meanwhile_is_left_alone(tmp_path):
         part = sink.writer.write("k", 0, pd.DataFrame({"a": [1]}))
         target.mkdir()
         (target / "mine").write_text("x")
-        with pytest.raises(PlanError, match="since the run began"):
+        with pytest.raises(PlanError, match="during the run"):
             sink.commit([part])
     assert os.listdir(target) == ["mine"]
     assert os.listdir(tmp_path) == ["out"]
@@ -525,7 +525,7 @@ def test_two_directories_that_are_one_are_told(tmp_path, monkeypatch):
         part = sink.writer.write("k", 0, pd.DataFrame({"key": ["a", "A"], "n": [1, 2]}))
         make = disk.make_directories
         monkeypatch.setattr(commit, "make_directories", lambda root, name: make(root, name.lower()))
-        with pytest.raises(LedgerError, match="two names for one"):
+        with pytest.raises(LedgerError, match="treats both names as equal"):
             sink.commit([part])
     assert os.listdir(tmp_path) == []
 
@@ -552,7 +552,7 @@ def test_nothing_is_added_beside_files_that_no_run_wrote(tmp_path, name, has_add
     (target / name).write_bytes(b"x")
     before = sorted(target.rglob("*"))
     for if_exists in ("append", "overwrite"):
-        with pytest.raises(PlanError, match=f"holds {name}.*move it"):
+        with pytest.raises(PlanError, match=f"contains {name}.*move it"):
             open_sink(target, partition_by="kind", if_exists=if_exists)
     assert sorted(target.rglob("*")) == before
     (target / name).unlink()

@@ -507,7 +507,7 @@ def test_what_is_no_frame_is_refused_with_what_to_do():
         (lambda: group_by("k"), "needs what to compute"),
         (lambda: group_by(("a", "b"), n=("x", "count")), r"group_by\('a', 'b', ...\)"),
         (lambda: group_by([], n=("x", "count")), "needs a key"),
-        (lambda: group_by("k", "k", n=("x", "count")), "given twice"),
+        (lambda: group_by("k", "k", n=("x", "count")), "is repeated"),
         (lambda: group_by("k", n=("x", "maen")), "Did you mean 'mean'"),
         (lambda: group_by("k", n=("x", ["sum"])), "unknown aggregate"),
         (lambda: group_by("k", n="count"), r"write n=\(.COLUMN., .sum.\)"),
@@ -585,7 +585,7 @@ SPAN = pd.to_timedelta([1, 2], unit="s").to_series(index=[0, 1]).astype("m8[s]")
 def test_times_are_not_added_to_numbers_nor_to_times_of_another_unit(how, other, reduce):
     chunks = [pd.DataFrame({"k": "a", "x": x}) for x in (SPAN, SPAN, other, SPAN, SPAN)]
     for places in ([0, 2], [2, 0], [0, 1, 2, 3, 4], [2, 0, 1, 3, 4], [0, 1, 3, 4, 2]):
-        with pytest.raises(ReduceError, match=r"a column holds .* in another; .*among \['x'\]"):
+        with pytest.raises(ReduceError, match=r"a column has .* in another; .*among \['x'\]"):
             reduce(group_by("k", a=("x", how)), [chunks[place] for place in places])
 
 
@@ -689,7 +689,7 @@ def test_spreads_of_arrow_durations_are_those_of_pandas_and_of_times_are_refused
     frame = pd.DataFrame({"k": list("aaabbcd"), "x": pd.Series(counts, dtype=dtype)})
     reducer = group_by("k", x=("x", "std"))
     if dtype.kind == "M":
-        with pytest.raises(ReduceError, match="no std or var of times"):
+        with pytest.raises(ReduceError, match="std and var of times"):
             reduce(reducer, cut(frame, [2]))
         return
     want = frame.groupby("k").agg(x=("x", "std"))
@@ -757,7 +757,7 @@ def test_sums_of_decimals_that_their_dtype_can_not_hold_are_refused_and_means_ar
         )
 
     for reducer in (td.sum("v"), td.group_by("k", a=("v", "sum"))):
-        with pytest.raises(ReduceError, match=r"decimal128\(38, .* can't hold it"):
+        with pytest.raises(ReduceError, match=r"does not fit decimal128\(38, "):
             reduce(reducer)
     assert reduce(td.mean("v")) == largest
     assert reduce(td.group_by("k", a=("v", "mean")))["a"].tolist() == [largest]

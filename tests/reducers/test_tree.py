@@ -142,14 +142,14 @@ def test_levels_stop_at_one_node():
 def test_misuse_is_refused_with_the_position():
     tree = OrderedTree(nest, 2)
     tree.add((0,), "a")
-    with pytest.raises(ReduceError, match=r"\(0,\): the tree has a partial of it"):
+    with pytest.raises(ReduceError, match=r"\(0,\): the tree already has its partial"):
         tree.add((0,), "b")
     with pytest.raises(ReduceError, match=r"\(0,\)"):
         tree.split((0,))
     with pytest.raises(ReduceError, match=r"\(1, 0\)"):
         tree.add((1, 0), "b")
     tree.split((1,), 2)
-    with pytest.raises(ReduceError, match="has it in parts"):
+    with pytest.raises(ReduceError, match="or its parts"):
         tree.add((1,), "b")
     tree.add((1, 1), "b")
     for position in [(1, 1), (1, 2)]:

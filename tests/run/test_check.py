@@ -190,7 +190,7 @@ def test_what_can_not_be_tried_is_said_and_run_all_the_same(ground):
         return len(chunk)
 
     run = go(by_itself, td.sum())
-    assert [line for line in run.notices if "reads its chunk by itself" in line]
+    assert [line for line in run.notices if "reads its chunk itself" in line]
     assert run.value == 600
     run = go(refuse, td.sum(), on_error="skip")
     assert [line for line in run.notices if "never this" in line]

@@ -134,5 +134,5 @@ def test_each_summary_is_read_once_for_a_listing(runs, monkeypatch):
 
 def test_what_is_no_directory_here_is_refused_by_all_that_look_into_one():
     for look in (td.list_runs, clean_runs, lambda where: td.load_run("any", where)):
-        with pytest.raises(SettingsError, match="not a path of a directory on this machine"):
+        with pytest.raises(SettingsError, match="not a local directory"):
             look("s3://bucket/runs")

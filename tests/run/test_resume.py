@@ -568,7 +568,7 @@ def test_parts_of_finished_chunks_are_used_again(ground):
     pd.testing.assert_frame_equal(pd.read_parquet("out"), pd.read_parquet("whole"))
     assert done.output.rows == 1200
     # It is done: there is nothing to go on with.
-    with pytest.raises(ResumeError, match="all of it"):
+    with pytest.raises(ResumeError, match="already written"):
         go(resume=done.run_id, **options)
     with pytest.raises(PlanError, match="already exists"):
         go(resume=True, **options)
@@ -594,7 +594,7 @@ def test_what_was_committed_before_the_end_is_not_appended_twice(ground, monkeyp
     with pytest.raises(KeyboardInterrupt):
         go(**options)
     monkeypatch.setattr(RunOutput, "commit", commit)
-    with pytest.raises(ResumeError, match="all of it"):
+    with pytest.raises(ResumeError, match="already written"):
         go(resume=True, **options)
     assert len(pd.read_parquet("out")) == 2400
     # A job that takes what is new starts another run: all that this one wrote is listed.
@@ -766,7 +766,7 @@ def test_one_chunk_is_replayed_here_with_nothing_caught(ground):
     reset(0)
     with pytest.raises(ValueError, match="stop here"):
         td.replay(failed.run_id, key, {"ProcessChunk": work}, run_dir="runs")
-    with pytest.raises(ResumeError, match="no chunk"):
+    with pytest.raises(ResumeError, match="no finished chunk"):
         td.replay(failed.run_id, "nothing", run_dir="runs")
     reset()
     frame = pd.read_csv("in/0.csv")

@@ -202,12 +202,12 @@ def test_an_iterator_of_paths_is_the_list_of_them(tmp_path, kind):
 
 
 def test_a_reader_of_the_module_csv_is_refused():
-    with pytest.raises(PlanError, match=r"a csv\.reader gives lists .* the path of its file"):
+    with pytest.raises(PlanError, match=r"a csv\.reader yields lists .* the path of its file"):
         process(csv.reader(["a", "1"]), reduce=td.count())
 
 
 def test_tables_that_no_dataset_can_be_made_of_are_refused_with_who_takes_them():
-    with pytest.raises(PlanError, match=r"a Dask DataFrame .* give it to process\(\)"):
+    with pytest.raises(PlanError, match=r"a Dask DataFrame .* pass it to process\(\)"):
         td.open_dataset(dd.from_pandas(FRAME, npartitions=2))
     for opening in (process, td.open_dataset):
         with pytest.raises(PlanError, match=r"list of tables \(DataFrame\) .* iter\(") as caught:

@@ -76,7 +76,7 @@ def test_hive_keys_are_read_from_directories_below_the_source_alone(tmp_path):
 
 def test_hive_keys_that_differ_are_refused_with_the_file(tmp_path):
     make(tmp_path, "year=2013/a.csv", "b.csv")
-    with pytest.raises(PlanError, match=r"hive keys are \['year'\].*needs the same"):
+    with pytest.raises(PlanError, match=r"hive keys are \['year'\].*must have the same"):
         find_files(tmp_path)
 
 
@@ -105,9 +105,9 @@ def test_a_list_may_hold_globs_and_directories(tmp_path):
         ([3], "3 in the list is not a path"),
         ("nowhere://bucket/a.csv", "fsspec has no protocol 'nowhere'"),
         ("tar://a.csv::memory://a.tar", "unpack or copy the file first"),
-        ("zip://a.csv", "names no archive"),
+        ("zip://a.csv", "the archive is missing"),
         ("simplecache::memory://a.csv", "unpack or copy the file first"),
-        ("https://example.org/*.csv", "a web server lists no files"),
+        ("https://example.org/*.csv", "a web server can't list files"),
         ("file://elsewhere/a.csv", "files of this machine"),
     ],
 )

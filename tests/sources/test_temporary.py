@@ -61,5 +61,5 @@ def test_a_missing_place_is_named_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"a\n1\n"))
     for source in (pd.DataFrame({"a": [1]}), str(tmp_path / "a.csv.gz")):
-        with pytest.raises(WriteError, match=f"{tmp_path}/none/.*; name another place by .*TMPDIR"):
+        with pytest.raises(WriteError, match=f"{tmp_path}/none/.*; set TMPDIR"):
             td.open_dataset(source)

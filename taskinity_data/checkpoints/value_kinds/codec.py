@@ -1,4 +1,4 @@
-"""Collect the bytes behind a value's JSON, and find them again; see `values`."""
+"""Collect the bytes after a value's JSON, and find them again; see `values`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TooLarge(NoExactForm):
 
 
 class ValueWriter:
-    """Turns values into JSON, and collects the bytes that stand behind it.
+    """Turns values into JSON, and collects the bytes that follow it.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class ValueWriter:
         if self._left is not None:
             self._left -= nbytes
             if self._left < 0:
-                raise TooLarge("more bytes than are kept")
+                raise TooLarge("more bytes than are stored")
 
 
 class ValueReader:

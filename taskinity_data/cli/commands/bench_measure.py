@@ -104,7 +104,7 @@ class Pools:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        # Runs of two seconds are stored, and these are none of the user's.
+        # Runs of two seconds are stored, and these are not the user's.
         self.run_dir = self._stack.enter_context(TemporaryDirectory(prefix="taskinity-bench-"))
         self._open: dict[tuple[str, int], Any] = {}
         self.started_s: dict[tuple[str, int], float] = {}
@@ -136,7 +136,7 @@ class Pools:
 
 
 def _leave_open() -> None:
-    """Stand in for the `close` that a run calls: the pool is reused."""
+    """Replace the `close` that a run calls: the pool is reused."""
 
 
 def _warm_up(chunk: pd.DataFrame) -> int:

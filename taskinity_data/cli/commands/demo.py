@@ -1,4 +1,4 @@
-"""``taskinity-data demo``: the main job on real flights, end to end, beside pandas."""
+"""``taskinity-data demo``: an example on real flights, with pandas for comparison."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Flights(NamedTuple):
 
 
 @click.command(
-    short_help="Run an example on real flights, beside pandas.",
+    short_help="Run an example on real flights, and compare with pandas.",
     epilog=examples("demo", "demo --workers 2 --json", "demo --size 2GB"),
 )
 @run_options({"workers": typed_options()["workers"]})
@@ -42,12 +42,12 @@ class Flights(NamedTuple):
     "--size",
     default="500MB",
     metavar="S",
-    help="How much CSV is made of the flights, in a temporary directory. Default: 500MB.",
+    help="Size of the CSV file made from the flights, in a temporary directory. Default: 500MB.",
 )
 @as_json_option
 @click.pass_context
 def demo(ctx: click.Context, workers: int | None, size: str, as_json: bool) -> None:
-    """Compute delays of flights from New York by airline and part of the day, and with pandas."""
+    """Compute delays of flights from New York, by airline and part of the day, also with pandas."""
     # Loads pandas, which is not in its time below either.
     from taskinity_data.cli.commands import demo_flow  # noqa: F401
     from taskinity_data.cli.commands.run import execute, keep

@@ -1,4 +1,4 @@
-"""``taskinity-data doctor``: what a bug report needs to say of this machine."""
+"""``taskinity-data doctor``: print the details of this machine for a bug report."""
 
 from __future__ import annotations
 

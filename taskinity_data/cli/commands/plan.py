@@ -93,7 +93,7 @@ def plan(
         if len(sources) == 1 and is_flow_path(sources[0]):
             if reader_options:
                 raise SettingsError(
-                    "a flow opens its own data: put reader options in its functions"
+                    "a flow opens its own data: pass reader options in its functions"
                 )
             flow = open_flow(sources[0], tasks_path)
             if not flow.is_bound:
@@ -109,7 +109,7 @@ def plan(
             )
             return
         if input_texts:
-            raise SettingsError("--input goes with a flow, and not with a dataset")
+            raise SettingsError("--input is for a flow, not for a dataset")
         if (tasks_path is not None) is not is_estimated:
             raise SettingsError(
                 "with a dataset, --tasks FILE.py and --estimate go together: its process_chunk and "
@@ -158,6 +158,6 @@ def _estimate(planned: ChunkPlan, tasks_path: str, sizes: dict[str, Any]) -> For
     reduce = getattr(module, "aggregate_results", None)
     if function is None and reduce is None:
         raise BindError(
-            f"{tasks_path}: it has neither process_chunk nor aggregate_results to be tried"
+            f"{tasks_path}: there is neither process_chunk nor aggregate_results to try"
         )
     return planned.estimate(function, reduce, workers=sizes["workers"], memory=sizes["memory"])

@@ -158,7 +158,9 @@ def _estimate(
     for source in list_sources(stage):
         waits_for = feeds.find_wait(source)
         if waits_for is not None:
-            raise PlanError(f"{stage.name} needs the result of {waits_for}, which takes a run")
+            raise PlanError(
+                f"{stage.name} needs the result of {waits_for}, which only a run computes"
+            )
         feeds.get(source)
     chosen = {name: options[name] for name in ("workers", "memory") if name in options}
     job = make_job(stage, feeds.steps, feeds.values, feeds.inputs)

@@ -1,4 +1,4 @@
-"""``taskinity-data redrive``: what a kept run did not complete, with today's code."""
+"""``taskinity-data redrive``: rerun what a stored run did not complete, with the current code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``taskinity-data report``: all that is known of a kept run, as one HTML file."""
+"""``taskinity-data report``: write the report of a stored run as one HTML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``taskinity-data runs``: the runs that are kept, one of them, two of them, and their removal."""
+"""``taskinity-data runs``: list, show, compare and remove stored runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who runs items: the base class, and this thread or a pool of threads.
+"""Strategies that run items: the base class, this thread, and a pool of threads.
 
 Each strategy takes batches of items for a job and returns futures whose results are outcomes.
 Dask's is in `dask`, that of any executor in `executor`; `connect` opens them.
@@ -53,7 +53,7 @@ class NotRun(Exception):  # noqa: N818 - no failure: it tells nothing of the ite
 
 
 class WorkerRow(NamedTuple):
-    """A worker of a cluster: times since the epoch, None where it is there still."""
+    """A worker of a cluster: times since the epoch, None if it is there still."""
 
     name: str
     host: str
@@ -113,7 +113,7 @@ class Strategy(ABC):
 
     @property
     def memory_nbytes(self) -> int | None:
-        """What one worker may use, None where that is unknown."""
+        """What one worker may use, None if that is unknown."""
         return None
 
     @property
@@ -136,7 +136,7 @@ class Strategy(ABC):
 
     @property
     def worker_rows(self) -> Sequence[WorkerRow]:
-        """Its workers, those that have left too; empty where it has none of its own."""
+        """Its workers, those that have left too; empty if it has none of its own."""
         return ()
 
     def take_notices(self) -> Sequence[str]:
@@ -163,7 +163,7 @@ class Strategy(ABC):
         return False
 
     def check(self, paths: Sequence[str]) -> None:  # noqa: B027 - few have anything to check
-        """Raise `SchedulerError` where a worker lacks the library or can't see `paths`.
+        """Raise `SchedulerError` if a worker lacks the library or can't see `paths`.
 
         Nothing is to be checked in this process, which planned the files; an executor can't be
         asked.
@@ -226,11 +226,11 @@ class Strategy(ABC):
 
 
 def check_timeouts(job: Job, strategy: Strategy) -> None:
-    """Raise `PlanError` where `job` has a time limit that `strategy` can't keep."""
+    """Raise `PlanError` if `job` has a time limit that `strategy` can't keep."""
     if job.is_timed and not strategy.can_end:
         raise PlanError(
-            f"{job.task}: a timeout can't be kept with scheduler={strategy.name!r}, where nothing "
-            'can end a function that hangs; use "threads" or "processes", or leave timeout out'
+            f"{job.task}: a timeout is not supported with scheduler={strategy.name!r}, which can't "
+            'end a function that hangs; use "threads" or "processes", or leave timeout out'
         )
 
 
@@ -338,7 +338,7 @@ class ThreadStrategy(SendingStrategy):
 
 
 def current_client() -> Client | None:
-    """Return the current Dask client, None where there is none; loads nothing."""
+    """Return the current Dask client, None if there is none; loads nothing."""
     module = sys.modules.get("distributed")
     if module is None:
         return None

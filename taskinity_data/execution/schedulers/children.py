@@ -32,7 +32,7 @@ What the user has set stays."""
 
 @dataclass(slots=True)
 class _Loaded:
-    """A job and its packed form, None where it runs in this process."""
+    """A job and its packed form, None if it runs in this process."""
 
     job: Job
     blob: bytes | None
@@ -96,7 +96,7 @@ class ChildStrategy(Strategy):
 
     @property
     def failure(self) -> BaseException | None:
-        """Why a child did not start, None where all did."""
+        """Why a child did not start, None if all did."""
         errors = (future.exception() for future in self._starts)
         return next((error for error in errors if error is not None), None)
 
@@ -153,7 +153,7 @@ class ChildStrategy(Strategy):
                 self._is_gone = True
                 raise SchedulerError(
                     f'no child process could be started ({error}); run with scheduler="threads", '
-                    "or ask taskinity-data doctor what this machine grants"
+                    "or see taskinity-data doctor for the limits of this machine"
                 ) from error
         return ended
 

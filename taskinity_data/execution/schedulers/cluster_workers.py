@@ -220,7 +220,7 @@ class ClusterWorkers:
         return list(self._rows.values())
 
     def _wait(self, now: float, unusable: int) -> None:
-        """Raise where there has been no worker that can be used for too long."""
+        """Raise if there has been no worker that can be used for too long."""
         planned = count_planned(self._client.cluster) or 0
         is_starting = planned > unusable
         if self._empty_since_s is None:
@@ -246,8 +246,8 @@ class ClusterWorkers:
                 "worker has is the usual cause"
             )
         raise SchedulerError(
-            f"{self._name}: no worker that can be used has joined within {patience_s:g} s{unused}. "
-            "Start some (cluster.scale(4)), or wait for longer (wait_for_workers='10 min')"
+            f"{self._name}: no usable worker has joined within {patience_s:g} s{unused}. Start "
+            "some (cluster.scale(4)), or wait longer (wait_for_workers='10 min')"
         )
 
     # -- which are used ------------------------------------------------------------------------
@@ -272,7 +272,7 @@ class ClusterWorkers:
         """Return who gets a task where not all may.
 
         Others get none, not even where these are gone: an idle worker that is left out would steal
-        what is queued for those that are used. While there are none, the last ones stand for those
+        what is queued for those that are used. While there are none, the last ones count as those
         that will come.
         """
         return {"workers": self._used} if self.left_out and self._used else {}

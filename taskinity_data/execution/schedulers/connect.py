@@ -1,4 +1,4 @@
-"""A strategy from anything that the user has: a name, an address, a Dask client or cluster.
+"""Make the strategy that the user chose: by a name, an address, a Dask client or cluster.
 
 What it starts (child processes) ends with the strategy; what it was given is left as it was.
 """
@@ -45,7 +45,7 @@ _CONNECT_S = 5.0
 def open_strategy(
     scheduler: Any, workers: int | None, memory_nbytes: int | None, wait_s: float | None = None
 ) -> Strategy:
-    """Return the strategy behind `scheduler`, started and ready.
+    """Return the strategy for `scheduler`, started and ready.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def _open_named(
     if name in ("processes", "multiprocessing"):
         if memory_nbytes is not None and memory_nbytes < PROCESS_NBYTES:
             raise SettingsError(
-                f"memory: a worker process takes about {PROCESS_NBYTES >> 20} MiB by itself, so "
-                f"that {memory_nbytes:,} bytes are too little; give more, or scheduler='threads'"
+                f"memory: {memory_nbytes:,} bytes are too little: a worker process itself takes "
+                f"about {PROCESS_NBYTES >> 20} MiB; give more, or scheduler='threads'"
             )
         children = ChildStrategy(count, memory_nbytes or share_memory(count))
         children.start()
@@ -157,8 +157,8 @@ def _connect(
         # The last two are Dask's for TLS: clear text where it is required, no certificate.
         address = target.get("scheduler_file") if isinstance(target, dict) else str(target)
         raise SchedulerError(
-            f"{address}: no Dask scheduler answers there ({error}). Is it running, and are the "
-            "address and the settings for TLS right?"
+            f"{address}: no Dask scheduler responds ({error}). Is it running, and are the address "
+            "and the TLS settings right?"
         ) from error
     return DaskStrategy(
         client, limit=workers, memory_nbytes=memory_nbytes, wait_s=wait_s, closes=(client,)

@@ -1,4 +1,4 @@
-"""The strategy behind a Dask client, and what it makes of workers that come, go and die."""
+"""The strategy of a Dask client, whose workers may join, leave and die."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class DaskStrategy(Strategy):
         self._items_nbytes = 0.0
         self._restarts: Restarts | None = None
         if client.asynchronous:
-            raise SchedulerError("an asynchronous Client can't be used: give a plain one")
+            raise SchedulerError("an asynchronous Client can't be used: give a synchronous one")
         if client.status != "running":
             raise SchedulerError(f"the Client given is {client.status}: connect a new one")
         self.name = str(client.scheduler.address if client.scheduler else client)
@@ -341,7 +341,8 @@ class DaskStrategy(Strategy):
         self._runners.clear()
         if self._cancelled and not self.is_gone:
             # A cancellation, or a restart, can overtake the task that it is meant for, since the
-            # scheduler unpacks tasks beside its messages (dask/distributed#7980); it would stay.
+            # scheduler unpacks tasks apart from its messages (dask/distributed#7980); it would
+            # stay.
             self._client._send_to_scheduler(  # noqa: SLF001 - Dask forgot the futures already
                 {
                     "op": "client-releases-keys",

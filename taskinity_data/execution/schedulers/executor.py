@@ -55,7 +55,7 @@ class ExecutorStrategy(SendingStrategy):
                 return self._executor.submit(run_parcel, loaded, pack_items(items))
             return self._executor.submit(run_items, loaded, items, self._children)
         except RuntimeError as error:  # shut down, or broken by a process that died
-            raise SchedulerError(f"{self.name} takes no more work: {error}") from error
+            raise SchedulerError(f"{self.name} accepts no more work: {error}") from error
 
     def collect(self, pending: Sequence[Any]) -> list[Any]:
         """Return the outcomes, unpacked."""

@@ -1,4 +1,4 @@
-"""What a Dask cluster may grow to, and whether it starts workers, as far as its object says."""
+"""What a Dask cluster may grow to, and whether it is starting workers, by its cluster object."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def expect_growth(
     Parameters
     ----------
     cluster : object or None
-        The cluster object of the client, None where there is only an address.
+        The cluster object of the client, None if there is only an address.
     threads : mapping of worker to int
     limit : int or None
         The number of workers that the user has given.
@@ -58,7 +58,7 @@ def expect_growth(
 
 
 def count_planned(cluster: Any) -> int | None:
-    """Return how many workers `cluster` is to have by now; None where it does not say."""
+    """Return how many workers `cluster` is to have by now; None if it does not say."""
     spec = getattr(cluster, "worker_spec", None)
     if spec is None:
         return None

@@ -29,7 +29,7 @@ def name_resources(resources: Mapping[str, float]) -> str:
 
 
 def check_resources(steps: Sequence[Stage], strategy: Strategy) -> None:
-    """Raise where a task asks for what no worker has.
+    """Raise if a task asks for what no worker has.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def check_resources(steps: Sequence[Stage], strategy: Strategy) -> None:
             )
         if not strategy.has_resources:
             raise PlanError(
-                f"{stage.name}: resources ({listed}) are those of a Dask cluster's workers, which "
-                f"scheduler={strategy.name!r} has none of: start workers with them (dask worker "
+                f"{stage.name}: resources ({listed}) require workers of a Dask cluster, and "
+                f"scheduler={strategy.name!r} has none: start workers with them (dask worker "
                 f'ADDRESS --resources "{listed}") and give scheduler=ADDRESS, or leave resources '
                 "out"
             )

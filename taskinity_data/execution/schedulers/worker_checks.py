@@ -174,7 +174,7 @@ def check_workers(
             _refuse_missing(worker, answer[1][0])
     if unusable and len(unusable) == len(answers):
         worker, why = next(iter(unusable.items()))
-        raise SchedulerError(f"{name}: no worker can be used (the first, {worker}: {why})")
+        raise SchedulerError(f"{name}: no usable worker (the first, {worker}: {why})")
     return unusable
 
 
@@ -189,9 +189,9 @@ def _refuse_missing(worker: str, path: str) -> None:
 
     if is_scratch(path):
         raise SchedulerError(
-            f"worker {worker} does not see {path}, to which a file that is compressed, a "
-            "JSON array or in another encoding was converted here: convert the files "
-            "first, or set TMPDIR, here, to a directory that all machines share"
+            f"worker {worker} does not see {path}, a temporary file with the text of a compressed "
+            "file, a JSON array or another encoding: convert the files first, or set TMPDIR here "
+            "to a directory that all machines share"
         )
     raise SchedulerError(
         f"worker {worker} does not see {path}: the files must be at the same "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CapturedLogs", "PassedOn", "capture_logs", "lower_level"]
 
 MAX_LINES, MAX_CHARACTERS, MAX_LINE_CHARACTERS = 200, 1 << 16, 4_000
-"""What is kept of one attempt: enough to see what it did, and little beside a chunk's result."""
+"""What is kept of one attempt: enough to see what it did, and little compared with a result."""
 
 
 class CapturedLogs:

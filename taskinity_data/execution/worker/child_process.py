@@ -98,7 +98,7 @@ class Child:
     ) -> list[bytes] | None:
         """Return packed outcomes and blocks of `items`, as `run_each` gives them.
 
-        None where the child died, or took too much memory, and it can have been any of several.
+        None if the child died, or took too much memory, and it can have been any of several.
 
         Raises
         ------
@@ -188,7 +188,7 @@ class Child:
                 raise _too_late(limit.task)
 
     def start_closing(self, session_id: str) -> bool:
-        """Let it close the values of that run; False where it runs something, or has died."""
+        """Let it close the values of that run; False if it runs something, or has died."""
         if not self._turn.acquire(blocking=False):
             return False
         try:
@@ -213,7 +213,7 @@ class Child:
             self._turn.release()
 
     def __del__(self) -> None:
-        # Of a pool that nobody closed: a worker process that ends, an executor's owner.
+        # The pool was not closed: a worker process that ends, an executor's owner.
         if getattr(self, "is_alive", False) and sys and not sys.is_finalizing():
             self.kill()
 
@@ -291,7 +291,7 @@ class _Limit:
         return max(0.0, min(left))
 
     def overrun(self) -> TimeoutError | None:
-        """Return what is over, None where nothing is."""
+        """Return what is over, None if nothing is."""
         took_s = time.monotonic() - self._step_begun
         if self.has_begun and self._timeout_s is not None and took_s >= self._timeout_s:
             return TimeoutError(

@@ -15,12 +15,12 @@ _MAX_NAMED = 5
 
 
 def check_contract(check: Any, data: Any, subject: str) -> None:
-    """Raise `SchemaError` where `data` does not pass `check`; its rows that fail are named.
+    """Raise `SchemaError` if `data` does not pass `check`; its rows that fail are named.
 
     Parameters
     ----------
     check : callable, or object with ``.validate``, or None
-        A function gives None or True where all is well, False where it is not, or a boolean for
+        A function gives None or True if all is well, False if it is not, or a boolean for
         each row. What it raises goes on as it is. A ``.validate`` raises; one that can gather
         (``lazy=True``, as pandera's) does so.
     data : object
@@ -58,7 +58,7 @@ def _check_schema(schema: Any, data: Any, subject: str) -> None:
             words.append(f"and {len(records) - _MAX_NAMED:,} more")
         first = records[0] if records else {}
         raise SchemaError(
-            f"{subject} does not keep to {name}: {'; '.join(words)}",
+            f"{subject} does not conform to {name}: {'; '.join(words)}",
             row=_row(first),
             column=first.get("column"),
             value=first.get("failure_case"),

@@ -79,8 +79,8 @@ _MAX_PICKLED_ERROR = 1 << 20
 
 _MAX_KIND, _MAX_MESSAGE, _MAX_PART, _MAX_TRACEBACK = 200, 10_000, 4_000, 40_000
 """Characters of an exception's class, its message, a part of its traceback (a frame, a note, the
-message again) and the whole traceback: more than a person reads, and little beside a chunk. All
-that shows or keeps a run takes them as they are."""
+message again) and the whole traceback: more than a person reads, and little compared with a
+chunk."""
 
 _MAX_NOTES = 20
 """Notes of an exception that are shown."""
@@ -89,7 +89,7 @@ _MAX_NOTES = 20
 def describe_failure(error: BaseException) -> Failure:
     """Return `error` as a value, with the frames that its author knows, and no secrets of URLs.
 
-    Texts are cut here, where they are made: whatever comes after has a small failure.
+    Texts are cut here, where they are made, so that failures are small everywhere.
     """
     from taskinity_data.execution.retry_rules import is_final
 

@@ -90,7 +90,7 @@ class Job:
     log_level : int, optional
         From which level on what functions log comes back with the outcome; None: nothing does.
     resources : dict of str to float
-        What a worker must have to be given an item, beside time and memory.
+        What a worker must have to get an item, in addition to time and memory.
     max_nbytes : int, optional
         What an outcome's value may take to be sent to another process; None: whatever it takes.
     secrets : Secrets
@@ -148,7 +148,7 @@ class Job:
 
 
 class Guard(NamedTuple):
-    """What an item may take in its child process, beside its steps' own times.
+    """What an item may take in its child process, in addition to its steps' own times.
 
     `memory_nbytes` is what the process may hold, `deadline` the end of the run's time; None: no
     bound.
@@ -164,9 +164,9 @@ class Item:
 
     `position` is its place among the fan-out's items, `part` its place within one that was split
     (the second half's first half is ``(1, 0)``), `origin` that chunk's key and `row` where in it
-    its first row stands, None where unknown; `attempt` counts from 1, `fallback` names the task
+    its first row stands, None if unknown; `attempt` counts from 1, `fallback` names the task
     whose fallback replaces it. `counted_rows` is what an item that is not a chunk counts for in the
-    account, None where that is not known before it is read. With a `guard` it runs in a
+    account, None if that is not known before it is read. With a `guard` it runs in a
     child process, which can be ended; it `is_suspect` once it was lost with a worker.
     """
 
@@ -194,12 +194,12 @@ class Item:
 
     @property
     def rows(self) -> int | None:
-        """The rows that are planned for it, None where unknown."""
+        """The rows that are planned for it, None if unknown."""
         return self.data.rows if type(self.data) is Chunk else self.counted_rows
 
     @property
     def file_range(self) -> tuple[str | None, str | None]:
-        """The file of its chunk and the range in it, None where it is none."""
+        """The file of its chunk and the range in it, None if it is none."""
         if type(self.data) is not Chunk:
             return None, None
         chunk = self.data
@@ -207,7 +207,7 @@ class Item:
 
 
 def effective(step: Step, item: Item) -> Step | Value:
-    """Return `step`, or what stands in for it."""
+    """Return `step`, or its replacement."""
     if item.fallback == step.task and step.fallback is not None:
         return step.fallback
     return step
@@ -230,7 +230,7 @@ def count_planned(value: Any) -> int | None:
 
 
 def count_all(values: Sequence[Any]) -> int | None:
-    """Return how many rows `values` have together, None where that is not known."""
+    """Return how many rows `values` have together, None if that is not known."""
     return add_counts(map(count_rows, values))
 
 
@@ -305,14 +305,14 @@ class ItemColumns(Sequence[Item]):
 
     @property
     def planned_rows(self) -> Iterator[int | None]:
-        """The rows that are planned for each, None where unknown."""
+        """The rows that are planned for each, None if unknown."""
         if self.chunks is None:
             return (self.rows.get(number, 1) for number in range(len(self)))
         return (self.chunks[number].rows for number in self._numbers)
 
     @property
     def _numbers(self) -> Sequence[int]:
-        """Where the chunks stand in `chunks`."""
+        """The positions of the chunks in `chunks`."""
         first = self.chunks.first if self.chunks is not None else 0
         return [position - first for position in self.positions] if first else self.positions
 

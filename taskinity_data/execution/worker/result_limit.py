@@ -24,7 +24,7 @@ def estimate_nbytes(outcome: Outcome) -> int:
 
 
 def _measure(value: Any) -> int:
-    # Of the user's own classes nothing is read: their attributes may do anything.
+    # Attributes of the user's own classes are not read: they may do anything.
     is_known = type(value).__module__.partition(".")[0] in ("pandas", "pyarrow", "polars", "numpy")
     return (measure_nbytes(value) or 0) if is_known else 0
 

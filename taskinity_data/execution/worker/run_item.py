@@ -173,7 +173,7 @@ class _Turn:
     def _report(
         self, task: str, done: _Done, failure: Failure | None, changes: tuple[str, ...]
     ) -> None:
-        """Put the last item's outcome beside the block: it has more to report."""
+        """Report the last item's outcome separately from the block: it has more to report."""
         captured = self._captured
         self._measure()
         ended = self._block.take_last(self._items.pop())
@@ -210,7 +210,7 @@ class _Turn:
         self._block.end_turn(array("d", map(sub, after, self._clocks)), peak_nbytes())
 
     def _close(self) -> None:
-        """Put the block beside what has ended."""
+        """Add the block to what has ended."""
         if self._items:
             self._ended.append(self._block)
 
@@ -359,7 +359,7 @@ def _check(contract: Any, data: Any, subject: str, step: Step) -> None:
 
 
 def peak_nbytes() -> int | None:
-    """Return the most memory that this process has held so far, None where that is unknown."""
+    """Return the most memory that this process has held so far, None if that is unknown."""
     try:
         import resource
     except ImportError:

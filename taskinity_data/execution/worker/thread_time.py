@@ -1,4 +1,4 @@
-"""The time that threads had of the machine, and whether they hold each other up.
+"""Measure the CPU time of threads, and whether they block each other.
 
 `LockWatch` lets one thread compute alone for a moment, then as many as may. Threads that share a
 lock, as plain Python functions do, get no more CPU time together than one alone; others, that

@@ -53,7 +53,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value that stands in the flow itself."""
+    """A value that is part of the flow itself."""
 
     value: Any
 
@@ -176,7 +176,7 @@ def _match(
         return Input(parameter.name) if parameter.name in inputs_ else None
     if parameter.name in inputs_:
         fill.problems.append(
-            f"two things fill parameter {parameter.name!r}, the input of that name and task "
+            f"parameter {parameter.name!r} matches both the input of that name and task "
             f"{upstream}: rename the input"
         )
     return Upstream(upstream)
@@ -243,7 +243,7 @@ def _pair(
         only = parameters[0].name if len(parameters) == len(left) == 1 else ""
         if chunk is None and isinstance(fill.arguments.get(only), Input):
             fill.problems.append(
-                f"two things fill parameter {only!r}, the input of that name and the only upstream "
+                f"parameter {only!r} matches both the input of that name and the only upstream "
                 f"{name}: rename one, or add a parameter {to_snake(name)!r}"
             )
         else:

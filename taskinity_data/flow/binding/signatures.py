@@ -74,7 +74,7 @@ def read_parameters(function: Any) -> tuple[Parameter, ...]:
     except ValueError:
         return (Parameter("value", is_positional=True),)
     except TypeError as error:
-        raise BindError(f"its parameters can't be read: {error}") from error
+        raise BindError(f"its signature can't be read: {error}") from error
     parameters = [
         Parameter(
             parameter.name,
@@ -167,7 +167,7 @@ MARK = "__taskinity_task__"
 
 
 class Mark(NamedTuple):
-    """A task's name in a flow, its description and its policy; None where not given."""
+    """A task's name in a flow, its description and its policy; None if not given."""
 
     name: str | None = None
     description: str | None = None

@@ -52,7 +52,7 @@ def to_svg(flow: FlowGraph) -> str:
 
     Notes
     -----
-    It holds no script, no link and no id, so that it can stand in a page many times.
+    It holds no script, no link and no id, so that a page can contain it many times.
     """
     return draw_svg(picture_of(flow))
 

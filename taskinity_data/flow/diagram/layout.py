@@ -136,7 +136,7 @@ def _layers(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str,
     """Return a layer for each node, by which every edge points to a later one.
 
     It is the longest distance from a source; but a node from which no fewer edges start than end
-    there, such as a source that only a late task needs, stands right above the first that follows.
+    there, such as a source that only a late task needs, is right above the first that follows.
     """
     before: dict[str, set[str]] = {node: set() for node in nodes}
     after: dict[str, set[str]] = {node: set() for node in nodes}

@@ -32,7 +32,7 @@ class Node:
     """One task, or a fan-out, as it is drawn.
 
     `width` says how often it runs: ``""`` once, ``"[*]"`` once a chunk, ``"×8"`` eight times.
-    `members` are the names of the tasks that it stands for. Texts hold no control characters.
+    `members` are the names of the tasks that it represents. Texts hold no control characters.
     `state` is its status, as a class of the drawing: ``completed``, ``failed``, ``skipped``.
     `policy` describes what is done about failures, if the task has options for it.
     """

@@ -95,7 +95,7 @@ def _size(node: Node, described: list[str]) -> NodeSize:
 def _box(box: Box, node: Node, described: list[str]) -> str:
     sheets = 2 if node.is_fan_out else 0
     # Sheets look out to the right and below; as much is kept free on the left, so that the front
-    # sheet, which holds the text, stands in the middle.
+    # sheet, which holds the text, is in the middle.
     x, wide = box.x + sheets * _SHEET, box.width - 2 * sheets * _SHEET
     high = box.height - sheets * _SHEET
     rects = [
@@ -128,7 +128,7 @@ def _lines(layout: Layout) -> list[str]:
         if target.name is not None:
             heads.append(f'<path class="head" d="M{target.middle - 5} {end - 9}h10l-5 9z"/>')
             end -= 8
-        # Beside a higher box the line goes straight down, and bends only between the layers.
+        # Next to a higher box the line goes straight down, and bends only between the layers.
         curve = f"C{source.middle} {half} {target.middle} {half} {target.middle} {end}"
         paths.append(f'<path class="line" d="M{source.middle} {start}V{bend}{curve}"/>')
         if target.name is None:

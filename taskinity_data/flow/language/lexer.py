@@ -52,7 +52,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """``key: value``; the value as it stands, its column."""
+    """``key: value``; the value as it is written, its column."""
 
     key: str
     column: int
@@ -62,7 +62,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """``A -> [B, C] -> D``: what stands between the arrows, one or more names each."""
+    """``A -> [B, C] -> D``: the names between the arrows, one or more each."""
 
     groups: tuple[tuple[Named, ...], ...]
 
@@ -71,7 +71,7 @@ Statement = Header | Key | Edges
 
 
 def read_line(line: str) -> Statement | None:
-    """Return the statement in `line`, None where it is blank or a comment.
+    """Return the statement in `line`, None if it is blank or a comment.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def read_line(line: str) -> Statement | None:
 
 
 def _cut_comment(line: str) -> str:
-    """Return `line` up to a ``#`` that does not stand in a quoted text."""
+    """Return `line` up to a ``#`` that is not in quotes."""
     quote = ""
     index = 0
     while index < len(line):
@@ -139,7 +139,7 @@ def _read_header(word: str, column: int, code: str) -> Header:
         named = reader.read_named("a name for the task")
     reader.take(":", f"':' after '{word} {named.name}'")
     reader.expect_end(
-        f"nothing after '{word} {named.name}:'; what belongs to it stands on the next lines"
+        f"nothing after '{word} {named.name}:'; its contents belong on the next lines"
     )
     return Header(word, named, column)
 
@@ -154,7 +154,7 @@ class _Reader:
 
     @property
     def here(self) -> tuple[str, int]:
-        """The next part of the line and its column; an empty one behind the last."""
+        """The next part of the line and its column; an empty one after the last."""
         if self.index < len(self.parts):
             return self.parts[self.index]
         return "", len(self.code.rstrip()) + 1
@@ -235,7 +235,7 @@ class _Reader:
             self.index += 1
             members.append(self.read_named("a task after ','"))
         if not self.here[0] or self.here[0] == "->":
-            raise Mistake(opened, "this '[' is never closed: expected ']' after the last task")
+            raise Mistake(opened, "'[' was never closed: expected ']' after the last task")
         self.take("]", "',' or ']' in the list")
         return tuple(members)
 

@@ -227,7 +227,7 @@ class _FlowReader:
         elif edge in self.edges:
             line = self.edges[edge][0]
             where = "in this line" if line == number else f"in line {line}"
-            message = f"edge {before.name} -> {after.name} stands twice; first {where}"
+            message = f"edge {before.name} -> {after.name} is repeated; first {where}"
         else:
             self.edges[edge] = (number, after.column)
             return
@@ -247,7 +247,7 @@ class _FlowReader:
             self.problems.add(
                 number,
                 key.column,
-                f"{key.key!r} stands twice in {owner}; first in line {keys[key.key]}",
+                f"{key.key!r} is repeated in {owner}; first in line {keys[key.key]}",
                 len(key.key),
             )
             return

@@ -16,7 +16,7 @@ _SHOWN_COLUMNS = 100
 """Of a longer line, only this much around the problem is shown."""
 
 _MAX_MESSAGE = 600
-"""A longer message quotes something long of the text, which stands in the line that is shown."""
+"""A longer message quotes a long text, which is in the line that is shown."""
 
 
 def split_lines(text: str) -> list[str]:

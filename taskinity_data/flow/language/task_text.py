@@ -133,16 +133,16 @@ def read_text(key: Key) -> str:
     """Return the quoted text that a description is."""
     value, column = key.value, key.value_column
     if not value or value[0] not in "\"'":
-        raise Mistake(column, 'expected a text between quotes, e.g. description: "…"', len(value))
+        raise Mistake(column, 'expected a quoted string, e.g. description: "…"', len(value))
     match = re.match(r"(?P<quote>[\"'])(?P<body>(?:\\.|(?!(?P=quote))[^\\])*)(?P=quote)", value)
     if match is None:
         raise Mistake(
-            column, f"this quote is never closed: expected {value[0]} in this line", len(value)
+            column, f"this quote was never closed: expected {value[0]} on this line", len(value)
         )
     if match.end() < len(value):
         raise Mistake(
             column + match.end(),
-            "expected nothing after the closing quote; a quote within a text is written "
+            "expected nothing after the closing quote; a quote inside a string is written "
             f"\\{value[0]}",
             len(value) - match.end(),
         )
@@ -150,7 +150,7 @@ def read_text(key: Key) -> str:
     if isinstance(text, int):
         raise Mistake(
             column + 1 + text,
-            "this backslash means nothing: expected \\\\, \\\", \\', \\n, \\t, \\r, \\u1234 or "
+            "invalid escape sequence: expected \\\\, \\\", \\', \\n, \\t, \\r, \\u1234 or "
             "\\U00012345",
             2,
         )

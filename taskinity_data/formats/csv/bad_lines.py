@@ -87,7 +87,7 @@ def skip_bad_start(data: bytes, labels: Sequence[Hashable], options: CsvOptions)
 
 
 def has_good(records: bytes, labels: Sequence[Hashable], options: CsvOptions) -> bool:
-    """Return whether pandas keeps any of `records` behind a good one."""
+    """Return whether pandas keeps any of `records` after a good one."""
     good = options.dialect.make_record(len(labels))
     try:
         frame = pd.read_csv(
@@ -179,7 +179,7 @@ def find_bad_lines(
 def count_separators(
     text: bytes, starts: Sequence[int], stops: Sequence[int], seps: bytes
 ) -> npt.NDArray[np.int64]:
-    """Return how often the separator stands in each record, within quotes too; shape (records,)."""
+    """Return how often the separator occurs in each record, within quotes too; shape (records,)."""
     positions = np.flatnonzero(np.isin(np.frombuffer(text, np.uint8), list(seps)))
     return np.asarray(np.searchsorted(positions, stops) - np.searchsorted(positions, starts))
 
@@ -197,7 +197,7 @@ def places_in_file(
 
 
 def find_record_ends(read: ReadInto, start: int, stop: int, dialect: Dialect) -> list[int]:
-    """Return the offsets behind each record of a range, without the blank lines that follow it."""
+    """Return the offsets after each record of a range, without the blank lines that follow it."""
     ends: list[int] = []
     for scan in scan_range(read, start, stop, dialect):
         ends += (scan.find_ends() + start).tolist()
@@ -219,5 +219,5 @@ def find_skipped(dialect: Dialect) -> re.Pattern[bytes]:
 
 
 def behind_line_ends(raw: bytes, count: int) -> int:
-    r"""Return the offset behind so many ``\r`` and ``\n`` of `raw`."""
+    r"""Return the offset after so many ``\r`` and ``\n`` of `raw`."""
     return [line_end.end() for line_end in LINE_END.finditer(raw)][count - 1]

@@ -44,7 +44,7 @@ def find_labels(heads: Sequence[Head], schema: Any) -> list[Hashable]:
     """Return the labels of the dataset, in order.
 
     Those of an Arrow schema where there is one, whatever files have; else the first file's, and
-    behind them what a dict names and another file has, as it comes up.
+    after them what a dict names and another file has, as it comes up.
     """
     first = heads[0].labels
     by_name = {str(label): label for head in heads for label in head.labels}
@@ -66,7 +66,7 @@ def by_label(dtype: Any, heads: Sequence[Head]) -> Any:
         return dtype
     positions = {position for position in range(len(labels)) if position in dtype}
     if any(dtype[key] in (object, "object", "O") and key not in labels for key in positions):
-        raise PlanError(f"dtype={dtype!r}: by position pandas makes no objects; give names")
+        raise PlanError(f"dtype={dtype!r}: pandas ignores object dtypes by position; give names")
     named = {key: dtype[key] for key in dtype if key in labels or key not in positions}
     return {labels[position]: dtype[position] for position in sorted(positions)} | named
 
@@ -86,7 +86,9 @@ def apply_usecols(usecols: Any, heads: Sequence[Head]) -> Any:
     except Exception as error:
         raise PlanError(f"usecols=: the function failed: {error!r}; give a list") from error
     if any(set(labels) != set(chosen[0]) for labels in chosen):
-        raise PlanError("usecols=: the function takes other columns of other files; give a list")
+        raise PlanError(
+            "usecols=: the function selects different columns in different files; give a list"
+        )
     return chosen[0]
 
 
@@ -133,8 +135,8 @@ def check_index_dtype(
     for label in index:
         if dtype is not None and not isinstance(dtype, dict) and named[label].dtype == object:
             raise PlanError(
-                f"index_col={label!r}: beside dtype={dtype!r} pandas infers the type of the index; "
-                f"name the dtypes of columns, dtype={{{label!r}: 'str'}}"
+                f"index_col={label!r}: with dtype={dtype!r}, pandas infers the type of the index; "
+                f"give dtypes by column, dtype={{{label!r}: 'str'}}"
             )
 
 
@@ -157,7 +159,7 @@ def check_same_columns(
     is_chosen: bool,
     optional: Collection[Hashable] = (),
 ) -> None:
-    """Raise `PlanError` where a file lacks a column, or has one that nobody asked about.
+    """Raise `PlanError` if a file lacks a column, or has one that nobody asked about.
 
     Those of `optional` it may lack.
     """
@@ -170,8 +172,8 @@ def check_same_columns(
             parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
             raise PlanError(
                 f"{file.path}: its columns are not those of {files[0].path}: it "
-                f"{' and '.join(parts)}; open these files apart, select with columns= what all of "
-                f"them have, or name the type, schema={{{(missing or extra)[0]!r}: 'float64'}}: "
+                f"{' and '.join(parts)}; open these files separately, select common columns with "
+                f"columns=, or give the type, schema={{{(missing or extra)[0]!r}: 'float64'}}: "
                 "rows of files that lack the column then have missing values"
             )
 
@@ -267,7 +269,8 @@ def to_frame(table: pa.Table, columns: Sequence[Column]) -> pd.DataFrame:
             values = table.column(column.name).to_pandas().astype(object)
             frame[label] = values.where(values.notna(), np.nan)
         elif is_nullable_integer(column.dtype):
-            # By way of Python's integers, since floats can't hold large ones beside missing values.
+            # By way of Python's integers: floats, which hold missing values, can't hold large
+            # integers.
             frame[label] = pd.array(table.column(column.name).to_pylist(), dtype=column.dtype)
         elif dtype != column.dtype:
             frame[label] = frame[label].astype(column.dtype)
@@ -286,14 +289,14 @@ def with_index(
     """
     if not index:
         return frame
-    # Of bools with missing values pandas makes floats in an index.
+    # pandas converts an index of bools with missing values to floats.
     floats = [
         column.label for column in index if column.kind == "maybe_bool" and not column.is_given
     ]
     frame = frame.astype(dict.fromkeys(floats, "float64"))
     indexed = frame.set_index([column.label for column in index])
     if any(column.is_given for column in index):
-        # Of objects that are texts an index would be one of str.
+        # pandas would infer str for an index of objects that are strings.
         values = [frame[column.label] for column in index]
         levels = [pd.Index(level.array, dtype=level.dtype) for level in values]
         indexed.index = levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels)

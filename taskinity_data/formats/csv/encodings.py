@@ -22,7 +22,7 @@ __all__ = [
     "to_utf8",
 ]
 
-# A handler must give the same text for a record whatever stands around it.
+# A handler must give the same text for a record whatever surrounds it.
 ENCODING_ERRORS = ("strict", "ignore", "replace", "backslashreplace")
 
 
@@ -60,8 +60,8 @@ def parse_encoding_errors(value: Any, encoding: str) -> str:
         )
     if encoding == "utf-8" and value == "ignore":
         raise PlanError(
-            "encoding_errors='ignore': of a utf-8 field in which nothing is left pandas makes an "
-            "empty text, not a missing value, which is not done here; use 'replace'"
+            "encoding_errors='ignore': not supported for utf-8, where pandas reads a field of "
+            "invalid bytes alone as '' instead of missing; use 'replace'"
         )
     return str(value)
 
@@ -84,7 +84,7 @@ def needs_conversion(encoding: str) -> bool:
     """
     if is_utf8(encoding):
         return False
-    # The escapes behind them mean something else in some.
+    # The escapes after them mean something else in some.
     marks = bytes(range(128)).replace(b"\\", b"") + b"\\u0041~{\x1b$B!!\x1b(B"
     try:
         text = (marks + bytes(range(128, 256))).decode(encoding, "replace")
@@ -122,7 +122,7 @@ _MARKS = {
 def find_wide_encoding(head: bytes) -> str | None:
     r"""Return the encoding of two or four bytes a character that the first bytes show, else None.
 
-    By its byte order mark, or by where the zero bytes of ASCII characters stand.
+    By its byte order mark, or by the positions of zero bytes in ASCII characters.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def hint_encoding(data: bytes, at: int, encoding: str) -> str:
     broken = text.count("\ufffd")
     if encoding == "utf-8" and sum(not each.isascii() for each in text) > 3 * broken:
         return (
-            "most of what stands around it is utf-8: repair the file, or give "
+            "most of the surrounding text is utf-8: repair the file, or give "
             "encoding_errors='replace'"
         )
     return (

@@ -88,7 +88,7 @@ def infer_frame(piece: PieceParser) -> pd.DataFrame:
         # An empty dict costs pandas 15 microseconds a column.
         frame = parse_text(data, labels, options, dtype=dtype or None)
     except OverflowError:
-        # Of integers that are not int64 pandas makes floats where they stand behind one.
+        # pandas makes floats of integers beyond int64 that follow an int64.
         for column in piece.columns:
             if column.kind == "int64":
                 check_wide(piece.texts(column), column, options)
@@ -108,11 +108,11 @@ def infer_frame(piece: PieceParser) -> pd.DataFrame:
 
 
 def is_text(values: pd.Series, options: CsvOptions) -> bool:
-    """Return whether `values` are the texts that stand there, or missing."""
+    """Return whether `values` are the file's texts, or missing."""
     if isinstance(values.dtype, pd.StringDtype):
-        # Behind an integer beyond int64 among the first of them, none is missing in pandas.
+        # After an integer beyond int64 among the first of them, none is missing in pandas.
         return not has_wide_integers(values, options)
-    # Of na_values that are numbers more is missing among floats.
+    # Numbers in na_values make more values missing in float columns.
     is_missing = values.dtype.kind == "f" and bool(values.isna().all())
     return is_missing and "na_values" not in options.per_chunk
 
@@ -252,7 +252,7 @@ def conform_str(values: pd.Series, column: Column, piece: PieceParser) -> pd.Ser
         lost = (result.isna() & values.notna()).to_numpy()
         if lost.any():
             row = int(lost.argmax())
-            raise Misfit(column, row, values.iloc[row], "str", "is none of the categories")
+            raise Misfit(column, row, values.iloc[row], "str", "is not one of the categories")
         return result
     if values.dtype == column.dtype:
         return values

@@ -42,7 +42,7 @@ __all__ = [
 
 
 def has_lone_return(data: bytes) -> bool:
-    r"""Return whether a ``\r`` stands without a ``\n`` after it."""
+    r"""Return whether there is a ``\r`` without a ``\n`` after it."""
     return b"\r" in data and data.count(b"\r") != data.count(b"\r\n")
 
 
@@ -77,7 +77,7 @@ TRUE = ("True", "TRUE", "true")
 FALSE = ("False", "FALSE", "false")
 
 # From 256 KiB to 16 MiB it makes no difference (flights: 160 to 178 MB/s of one core's time); small
-# blocks keep what Arrow holds beside the result small.
+# blocks limit Arrow's memory in addition to the result.
 BLOCK_NBYTES = 1 << 20
 
 FIRST_ROWS_NBYTES = 4 << 10
@@ -113,7 +113,7 @@ def parse_fast(
     *,
     is_closed: bool = False,
 ) -> pa.Table | None:
-    """Return the rows in `data` as a table of the frozen schema, or None where pandas must look.
+    """Return the rows in `data` as a table of the frozen schema, or None if pandas must look.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def _parse(
             pa.BufferReader(data),
             read_options=arrow_csv.ReadOptions(
                 use_threads=False,
-                # Between blocks Arrow drops a line feed behind a return, also within quotes.
+                # Between blocks Arrow drops a line feed after a return, also within quotes.
                 block_size=max(BLOCK_NBYTES, len(data)) if is_one_block else BLOCK_NBYTES,
                 column_names=[str(label) for label in labels],
             ),
@@ -245,7 +245,7 @@ def split_first_rows(
 
 
 def unquote(field: str, quote: str) -> str | None:
-    """Return the text of a field, None where quotes stand anywhere but around all of it."""
+    """Return the text of a field, None if it has quotes anywhere but around all of it."""
     if quote not in field:
         return field
     is_quoted = len(field) > 1 and field[0] == field[-1] == quote and quote not in field[1:-1]
@@ -253,7 +253,7 @@ def unquote(field: str, quote: str) -> str | None:
 
 
 def has_hexadecimal(data: bytes) -> bool:
-    """Return whether ``0x`` stands anywhere but within a word, as in the tail number N540XY."""
+    """Return whether ``0x`` occurs outside a word, unlike in the tail number N540XY."""
     values = np.frombuffer(data, np.uint8)
     for mark in b"xX":
         if mark not in data:
@@ -289,7 +289,7 @@ def is_suspicious(values: pa.ChunkedArray, column: Column, options: CsvOptions) 
 
 
 def check_wide(texts: Any, column: Column, options: CsvOptions) -> None:
-    """Raise `Misfit` where an integer beyond int64 may change what the whole column is.
+    """Raise `Misfit` if an integer beyond int64 may change what the whole column is.
 
     Parameters
     ----------
@@ -307,8 +307,7 @@ def check_wide(texts: Any, column: Column, options: CsvOptions) -> None:
                 row,
                 text,
                 column.kind,
-                "is an integer beyond int64, and what pandas makes of the column depends on where "
-                "it stands",
+                "is an integer beyond int64, so the dtype in pandas depends on its position",
             )
 
 

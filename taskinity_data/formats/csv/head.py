@@ -50,7 +50,7 @@ HEAD_NBYTES = 1 << 16
 # Bytes that looking for the head takes for each byte of it: a first row of 300 MB took 2,075 MB.
 HEAD_GROWTH = 8
 
-# Of files that begin alike: thousands of small ones took 2.4 ms each, most of it in pandas.
+# For files with the same header: each of thousands of small ones took 2.4 ms, mostly in pandas.
 _CACHED: Cache[Head] = Cache(64)
 
 # Each line end that could close the header costs one parse of 0.2 ms.
@@ -122,8 +122,8 @@ def read_head(file: SourceFile, options: CsvOptions) -> Head:
             quote = "" if opens is None else f" (a quote opens at byte {opens:,})"
             raise PlanError(
                 f"{file}: header and first row have more than {len(data):,} bytes, too many for a "
-                f"worker's memory; see what stands there{quote}: where a quote is never closed, "
-                "give quoting=3, where line ends are missing, repair the file",
+                f"worker's memory{quote}: if a quote is never closed, give quoting=3; if line ends "
+                "are missing, repair the file",
                 path=file.path,
                 start=0,
             )
@@ -147,7 +147,7 @@ def no_text(file: SourceFile, data: bytes, at: int, options: CsvOptions) -> Plan
 
 
 def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: bool) -> Head | None:
-    """Return the head, or None where `data` is too short to tell."""
+    """Return the head, or None if `data` is too short to tell."""
     start = bom_nbytes(data, options)
     opens = find_head_quote(data, start, options)
     if opens is not None:
@@ -155,11 +155,11 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
             return None
         raise PlanError(
             f"{file}: a quote opens at byte {opens:,}, in the header or the first row, and is "
-            "never closed; close it there, or give quoting=3 where quotes mean nothing",
+            "never closed; close it, or give quoting=3 if quotes have no special meaning",
             path=file.path,
             start=opens,
         )
-    # Data begin behind the last row of several, and pandas warns of a probe that is none of them.
+    # Data begin after the last row of several, and pandas warns of a probe for another row.
     flat = options
     if isinstance(options.header, tuple):
         flat = replace(options, header=last_header_row(options))
@@ -172,7 +172,7 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
     for end in candidates(data, data_start, options, is_whole=is_whole):
         try:
             frame = parse(data[:end], flat)
-            # A record that an escaped line end goes on behind is not the whole of it.
+            # A record that an escaped line end goes on after is not the whole of it.
             is_complete = len(frame) > 0 and (
                 end == len(data) or count_with_probe(data[:end], flat) == len(frame) + 1
             )
@@ -197,13 +197,13 @@ def find_head(file: SourceFile, data: bytes, options: CsvOptions, *, is_whole: b
 def find_data_start(
     data: bytes, start: int, options: CsvOptions, *, is_whole: bool
 ) -> tuple[int | None, Exception | None]:
-    """Return the byte behind the header, and why pandas refused the last end that was none."""
+    """Return the byte after the header, and why pandas refused the last end that was none."""
     reason: Exception | None = None
     if options.header is None and options.skiprows == 0:
         return start, None
     for end in candidates(data, start, options, is_whole=is_whole):
         try:
-            # Is a record that is put behind this the first row?
+            # Is a record that is put after this the first row?
             if count_with_probe(data[:end], options) == 1:
                 return end, reason
         except PARSE_ERRORS as error:
@@ -212,7 +212,7 @@ def find_data_start(
 
 
 def last_header_row(options: CsvOptions) -> int:
-    """Return the row behind which the data begin; -1 where there is no header."""
+    """Return the row after which the data begin; -1 where there is no header."""
     header = options.header
     last = header[-1] if isinstance(header, tuple) else header
     return last if isinstance(last, int) else -1
@@ -288,7 +288,7 @@ def make_head(
     data: bytes,
     options: CsvOptions,
 ) -> Head:
-    """Return the head of `file`, of which `data` ends behind the first row."""
+    """Return the head of `file`, of which `data` ends after the first row."""
     repeated = find_repeated(data, labels, options)
     if not options.index_col:
         return Head(data_start, labels, repeated=repeated)

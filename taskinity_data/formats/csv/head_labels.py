@@ -46,14 +46,14 @@ PARSE_ERRORS = (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, Ind
 
 
 def parse(prefix: bytes, options: CsvOptions, **keywords: Any) -> pd.DataFrame:
-    """Return what pandas makes of a file that ends behind `prefix`."""
+    """Return what pandas makes of a file that ends after `prefix`."""
     text = io.BytesIO(decode_head(prefix, options))
     frame: pd.DataFrame = pd.read_csv(text, **options.for_head(), **keywords)
     return frame
 
 
 def parse_head(file: SourceFile, data: bytes, options: CsvOptions) -> pd.DataFrame:
-    """Return what pandas makes of a file that ends behind `data`, or `PlanError`."""
+    """Return what pandas makes of a file that ends after `data`, or `PlanError`."""
     try:
         return parse(data, options)
     except PARSE_ERRORS as error:
@@ -61,17 +61,17 @@ def parse_head(file: SourceFile, data: bytes, options: CsvOptions) -> pd.DataFra
 
 
 def count_with_probe(prefix: bytes, options: CsvOptions) -> int:
-    """Return the rows of `prefix` with one more record behind it."""
+    """Return the rows of `prefix` with one more record after it."""
     return len(parse(end_line(prefix) + options.dialect.plain_mark.encode() + b"\n", options))
 
 
 def end_line(prefix: bytes) -> bytes:
-    """Return `prefix` with a line end behind its last line."""
+    """Return `prefix` with a line end after its last line."""
     return prefix if not prefix or prefix.endswith((b"\n", b"\r")) else prefix + b"\n"
 
 
 def can_parse(prefix: bytes, options: CsvOptions) -> bool:
-    """Return whether pandas reads a file that ends behind `prefix`."""
+    """Return whether pandas reads a file that ends after `prefix`."""
     try:
         parse(prefix, options)
     except PARSE_ERRORS:
@@ -80,7 +80,7 @@ def can_parse(prefix: bytes, options: CsvOptions) -> bool:
 
 
 def is_header_only(data: bytes, options: CsvOptions) -> bool:
-    """Return whether pandas finds no row in a file that ends behind `data`."""
+    """Return whether pandas finds no row in a file that ends after `data`."""
     try:
         return len(parse(data, options)) == 0
     except PARSE_ERRORS:
@@ -130,9 +130,9 @@ def check_labels(
         extra = frame.index.nlevels
         raise PlanError(
             f"{file}: the first row has {len(frame.columns) + extra} fields but there are "
-            f"{len(frame.columns)} names; pandas would make an index of the first {extra}, which "
-            "can't be kept chunk by chunk; give names= for all columns (and header=0 to replace "
-            f"the header){hint_head(data, options)}"
+            f"{len(frame.columns)} names; pandas would use the first {extra} as an index, which is "
+            "not supported in chunks; give names= for all columns (and header=0 to replace the "
+            f"header){hint_head(data, options)}"
         )
     labels: tuple[Any, ...] = tuple(
         label if isinstance(label, str) else int(label) if is_position(label) else label
@@ -141,38 +141,36 @@ def check_labels(
     for position, label in enumerate(labels):
         is_nested = isinstance(label, tuple) and all(isinstance(level, str) for level in label)
         if not isinstance(label, str) and label != position and not is_nested:
-            raise PlanError(f"names={list(labels)!r}: column names must be texts")
+            raise PlanError(f"names={list(labels)!r}: column names must be strings")
     if any("\0" in str(label) for label in labels):
         raise PlanError(
-            f"{file}: the header {list(labels)!r} holds a NUL character, which names of columns "
-            "can't have in Arrow; give names= and header=0"
+            f"{file}: the header {list(labels)!r} has a NUL character, which Arrow does not allow "
+            "in column names; give names= and header=0"
         )
     if len({str(label) for label in labels}) != len(labels):
         raise PlanError(f"{file}: column names must be unique, these are {list(labels)!r}")
     if not labels:
         hint = hint_head(data, options)
-        raise PlanError(
-            f"{file}: there are no columns; is sep={options.dialect.sep!r} right?{hint}"
-        )
+        raise PlanError(f"{file}: no columns; is sep={options.dialect.sep!r} right?{hint}")
     return labels
 
 
 def check_levels(
     file: SourceFile, frame: pd.DataFrame, labels: Sequence[Hashable], options: CsvOptions
 ) -> None:
-    """Refuse a header of several rows that names columns otherwise beside an index."""
+    """Refuse a header of several rows that names columns differently with an index."""
     index = set(options.index_col)
     rest = [label for position, label in enumerate(labels) if position not in index]
     if list(frame.columns) != rest or frame.index.nlevels != len(index):
         raise PlanError(
-            f"{file}: header={options.header!r} beside index_col={list(options.index_col)}: pandas "
+            f"{file}: header={options.header!r} with index_col={list(options.index_col)}: pandas "
             f"names the columns {list(frame.columns)!r} with that index and {rest!r} without; give "
             "header=None, names= and skiprows="
         )
 
 
 def check_first_row(file: SourceFile, row: bytes, width: int, options: CsvOptions) -> None:
-    """Refuse a first row of fewer than `width` fields behind a header of several rows.
+    """Refuse a first row of fewer than `width` fields after a header of several rows.
 
     pandas adds no missing values to it, and takes its width for that of all rows.
     """
@@ -189,7 +187,7 @@ def check_width(
     """Refuse more `names` than fields where pandas goes by fields that a later chunk does not see.
 
     Beside a header it judges rows by the fields of the header and of the first row, which begins at
-    `start` and ends `prefix`; beside `usecols` it wants a row somewhere with a field for each name.
+    `start` and ends `prefix`; with `usecols` it needs a row with a field for each name.
     """
     if options.names is None or (options.header is None and options.usecols is None):
         return
@@ -202,9 +200,9 @@ def check_width(
     if not fits:
         option = "header=" if options.usecols is None else "usecols="
         raise PlanError(
-            f"{file}: names={list(labels)!r} are more than the first row has fields, and beside "
-            f"{option} it depends on other rows whether pandas takes that; give as many names as "
-            "there are fields"
+            f"{file}: names={list(labels)!r} are more than the fields of the first row, and with "
+            f"{option} other rows decide whether pandas accepts that; give as many names as there "
+            "are fields"
         )
 
 
@@ -223,14 +221,14 @@ def find_index(data: bytes, options: CsvOptions) -> pd.DataFrame:
     usecols = list(options.usecols) if isinstance(options.usecols, tuple) else options.usecols
     try:
         return parse(data, options, index_col=list(options.index_col), usecols=usecols)
-    except (*PARSE_ERRORS, TypeError) as error:  # the last for a name beside a text without rows
+    except (*PARSE_ERRORS, TypeError) as error:  # the last for a name and a text without rows
         raise PlanError(f"index_col={list(options.index_col)}: {error}") from error
 
 
 def find_repeated(
     data: bytes, labels: Sequence[Hashable], options: CsvOptions
 ) -> tuple[tuple[Hashable, Hashable], ...]:
-    """Columns that have the dtype of another, since they stand in the header under its name.
+    """Columns that have the dtype of another, which has the same name in the header.
 
     Returns
     -------
@@ -267,8 +265,8 @@ def plain_header(data: bytes, options: CsvOptions) -> bytes | None:
     Returns
     -------
     bytes or None
-        None where more than these two lines may count: what surrounds them, names given beside the
-        file, another number of fields in the first row (of which pandas may make an index), quotes
+        None if more than these two lines may count: what surrounds them, names passed by the
+        user, another number of fields in the first row (of which pandas may make an index), quotes
         that don't enclose whole fields of a line, escapes, comments, blanks at the beginning of a
         line, byte order marks, a lone ``\r``.
     """

@@ -65,7 +65,7 @@ def check_with_pandas(arguments: Mapping[str, Any]) -> None:
 
 
 def parse_header(value: Any, arguments: Mapping[str, Any]) -> int | tuple[int, ...] | None:
-    """Return the row or rows that hold the names, from 0; None where no row does.
+    """Return the row or rows that hold the names, from 0; None if no row does.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def parse_header(value: Any, arguments: Mapping[str, Any]) -> int | tuple[int, .
     Raises
     ------
     PlanError
-        Rows are not in order, or stand beside something that pandas does not take there.
+        Rows are not in order, or another option does not fit them in pandas.
     """
     if value is None or (isinstance(value, str) and "names" in arguments):
         return None
@@ -92,19 +92,19 @@ def parse_header(value: Any, arguments: Mapping[str, Any]) -> int | tuple[int, .
         if arguments.get(name) is not None:
             raise PlanError(f"header={value!r} and {name}= don't go together in pandas; keep one")
     if any(isinstance(column, str) for column in index):
-        raise PlanError(f"header={value!r}: index_col= must be positions beside a list of rows")
+        raise PlanError(f"header={value!r}: with a list of rows, index_col= must be positions")
     if len(rows) == 1:
         return rows[0]
     if arguments.get("on_bad_lines", "error") != "error":
         raise PlanError(
-            f"header={value!r}: beside several rows of names pandas drops no row at the beginning; "
+            f"header={value!r}: with several header rows, pandas drops no row at the beginning; "
             "leave on_bad_lines= out, or give header=None, names= and skiprows="
         )
     return rows
 
 
 def parse_names(value: Any) -> tuple[Any, ...] | None:
-    """Return the names that are given beside the file, in order: labels, or tuples of texts.
+    """Return the names passed by the user, in order: labels, or tuples of strings.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def parse_usecols(value: Any, arguments: Mapping[str, Any]) -> Any:
     if callable(value):
         if arguments.get("header", "infer") is None and arguments.get("names") is None:
             raise PlanError(
-                "usecols=: beside header=None pandas reads no row with a function; give positions"
+                "usecols=: with header=None and a function, pandas reads no rows; give positions"
             )
         return value
     return tuple(column if isinstance(column, str) else int(column) for column in value)
@@ -157,11 +157,11 @@ def parse_index_col(value: Any) -> tuple[Any, ...]:
     for column in columns:
         if not isinstance(column, str) and not (is_position(column) and column >= 0):
             raise PlanError(
-                f"index_col={value!r}: the index of each chunk is made of columns, by name or by "
-                "position from 0; call set_index in the chunk function for others"
+                f"index_col={value!r}: must be columns, by name or by position from 0; for another "
+                "index, call set_index in the chunk function"
             )
     if not columns:
-        raise PlanError("index_col=[]: names no column; leave it out")
+        raise PlanError("index_col=[]: has no column; leave it out")
     return tuple(column if isinstance(column, str) else int(column) for column in columns)
 
 
@@ -175,7 +175,7 @@ def parse_nrows(value: Any, arguments: Mapping[str, Any]) -> int | None:
     Raises
     ------
     PlanError
-        It is not a count, or stands beside an option by which pandas counts other rows.
+        It is not a count, or another option makes pandas count other rows.
     """
     if value is None:
         return None
@@ -184,8 +184,8 @@ def parse_nrows(value: Any, arguments: Mapping[str, Any]) -> int | None:
         raise PlanError(f"nrows={value!r}: must be a whole number from 0 up")
     if arguments.get("on_bad_lines", "error") != "error":
         raise PlanError(
-            f"nrows={value!r}: beside on_bad_lines={arguments['on_bad_lines']!r} rows that are "
-            "left out do not count, which is known only where all are read; leave out one of both"
+            f"nrows={value!r}: with on_bad_lines={arguments['on_bad_lines']!r}, dropped rows do "
+            "not count, so all rows would have to be read; leave one of them out"
         )
     return int(value)
 
@@ -207,7 +207,7 @@ def parse_skiprows(value: Any, arguments: Mapping[str, Any]) -> Any:
             "the header or a list of lines can; drop other rows in the chunk function"
         )
     if hasattr(value, "__index__") and not hasattr(value, "__iter__"):
-        # Of a negative count pandas skips nothing.
+        # pandas skips nothing for a negative count.
         return max(int(value), 0)
     if not hasattr(value, "__iter__"):
         raise PlanError(f"skiprows={value!r}: must be a count or a list of lines")
@@ -220,8 +220,8 @@ def parse_skiprows(value: Any, arguments: Mapping[str, Any]) -> Any:
     for name in ("comment", "escapechar"):
         if arguments.get(name) is not None:
             raise PlanError(
-                f"skiprows={value!r}: beside {name}= lines can't be counted; drop these rows in "
-                "the chunk function"
+                f"skiprows={value!r}: lines can't be counted with {name}=; drop these rows in the "
+                "chunk function"
             )
     return lines
 
@@ -245,16 +245,17 @@ def parse_date_options(arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], A
     ):
         raise PlanError(f"parse_dates={columns!r}: must be a list of column names or positions")
     if formats is not None and not columns:
-        raise PlanError(f"date_format={formats!r}: parses nothing unless parse_dates names columns")
+        raise PlanError(f"date_format={formats!r}: has no effect without parse_dates")
     texts = formats.values() if isinstance(formats, dict) else [formats or ""]
     if not all(isinstance(text, str) for text in texts):
         raise PlanError(f"date_format={formats!r}: must be a format, or a dict of column to format")
     if "mixed" in texts:
         raise PlanError(
-            "date_format='mixed': each value would be guessed alone; give a format, or 'ISO8601'"
+            "date_format='mixed': the format of each value would be inferred individually; give a "
+            "format, or 'ISO8601'"
         )
     if arguments.get("usecols") is not None and any(isinstance(column, int) for column in columns):
         raise PlanError(
-            f"parse_dates={columns!r}: positions mean others beside usecols=; give names"
+            f"parse_dates={columns!r}: with usecols=, positions are ambiguous; give names"
         )
     return tuple(columns), dict(formats) if isinstance(formats, dict) else formats

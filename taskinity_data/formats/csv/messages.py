@@ -41,7 +41,7 @@ def misfit_error(piece: Piece, misfit: Misfit, options: CsvOptions) -> SchemaErr
         advice = f"a date_format= that fits all, or leave {column.label!r} out of parse_dates"
     advice = f"{advice}, or schema='scan' to look at all values first"
     if column.kind == "bool" and misfit.value is None:
-        # No dtype is read as booleans beside missing values; what is inferred is.
+        # No dtype reads booleans with missing values; inference does.
         advice = "schema='scan' to look at all values first"
         if column.is_given:
             advice = f"no type for {column.label!r} (it is then found out), or {advice}"
@@ -64,14 +64,14 @@ def parse_error(
     ends = record_ends(data, options)
     step = "repair the row, or look at"
     detail, where, hint = str(error) or "too many fields", "", ""
-    # Of a quote that is never closed pandas tells where all before it has parsed.
+    # pandas reports an unclosed quote only if everything before it parses.
     is_open = OPEN_QUOTE in detail and bool(ends)
     row = len(ends) - 1 if is_open else first_bad_row(data, ends, labels, options)
     quote = find_open_quote(data, 0, options.dialect) if row == len(ends) - 1 else None
     if quote is not None:
         at = "" if options.encoding not in BYTES_ALIKE else f" at byte {piece.start + quote[1]:,}"
         detail = f"the quote that opens{at} is never closed"
-        step = "close it, or give quoting=3 where quotes mean nothing; else look at"
+        step = "close it, or give quoting=3 if quotes have no special meaning; else look at"
     if row is not None:
         first = bisect_left(ends, ends[row] - LOOK_NBYTES // 2)
         hint = hint_dialect(data[ends[first - 1] if first else 0 :][:LOOK_NBYTES], options)

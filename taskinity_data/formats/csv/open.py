@@ -210,7 +210,7 @@ def find_types(
     Raises
     ------
     PlanError
-        A type that depends on the order of values, or dates that nothing can be known of.
+        A type that depends on the order of values, or dates whose format can't be inferred.
     """
     named = [named_types[label] for label in needed if label in named_types]
     backend = options.dtype_backend
@@ -232,7 +232,7 @@ def find_types(
     types = infer_columns(opened, inferred, options, scan=scan, row_cache=row_cache)
     leaves_all = options.nrows == 0 and has_rows(*opened[0], options)
     if leaves_all:
-        # Of no rows of a file that has some pandas makes integers.
+        # With nrows=0, pandas makes integer columns, unless the file has no rows.
         none = {label: given_column(label, "int64") for label in types}
         types = none if backend is None else no_rows(types, backend)
     if dates:
@@ -240,7 +240,7 @@ def find_types(
 
         read = [label for label in needed if label in dates]
         types |= infer_dates(opened, read, options, scan=scan, has_rows=leaves_all)
-        # Of an index that holds no dates pandas makes what it would be without `parse_dates`.
+        # An index without dates gets the dtype that it would have without `parse_dates`.
         index = [label for label in find_index(options.index_col, shown) if label in read]
         texts = [label for label in index if types[label].dtype == "str"]
         types |= infer_columns(opened, texts, options, scan=scan, row_cache=None)

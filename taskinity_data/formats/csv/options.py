@@ -87,13 +87,13 @@ class CsvOptions:
     skips_bad_lines : bool
         Rows with too many fields are left out and counted; else they are errors.
     keeps_bad_lines : bool
-        They are handed over beside the rows that are left.
+        They are returned in addition to the remaining rows.
     parse_dates : tuple of labels or positions
         Columns of dates.
     date_format : str, mapping of label to str, or None
         Their formats, where they are not to be guessed.
     dayfirst : bool
-        The day is guessed to stand before the month.
+        Dates are parsed with the day first.
     dtype : dtype, mapping of label to dtype, or None
         As pandas takes it.
     dtype_backend : "numpy_nullable", "pyarrow" or None
@@ -164,7 +164,7 @@ def stable(value: Any) -> str:
     if isinstance(value, set | frozenset):
         return f"{{{', '.join(sorted(map(repr, value)))}}}"
     if isinstance(value, list | tuple | np.ndarray | pd.Index | pd.Series):
-        # Of a long array repr leaves out the middle.
+        # repr leaves out the middle of a long array.
         return f"[{', '.join(map(stable, value))}]"
     return repr(value)
 
@@ -242,10 +242,10 @@ def is_default(name: str, value: Any) -> bool:
 
 
 def check_engine(arguments: Mapping[str, Any]) -> None:
-    """Refuse values that would change how bytes are parsed where they are none of ours."""
+    """Refuse values that would change how bytes are parsed and are not supported."""
     if arguments.get("index_col") is False and arguments.get("on_bad_lines", "error") != "error":
         raise PlanError(
-            f"index_col=False beside on_bad_lines={arguments['on_bad_lines']!r}: pandas then drops "
+            f"index_col=False with on_bad_lines={arguments['on_bad_lines']!r}: pandas then drops "
             "other rows; leave index_col out"
         )
     if arguments.get("engine", "c") != "c":
@@ -255,8 +255,8 @@ def check_engine(arguments: Mapping[str, Any]) -> None:
         )
     if arguments.get("float_precision", "round_trip") != "round_trip":
         raise PlanError(
-            f"float_precision={arguments['float_precision']!r}: floats are the correctly rounded "
-            "ones; leave float_precision out"
+            f"float_precision={arguments['float_precision']!r}: floats are always correctly "
+            "rounded ('round_trip'); leave float_precision out"
         )
 
 
@@ -265,8 +265,8 @@ def parse_bad_lines(arguments: Mapping[str, Any]) -> str:
     value = arguments.get("on_bad_lines", "error")
     if callable(value):
         raise PlanError(
-            "on_bad_lines=: a function can't be honoured chunk by chunk, as pandas' C engine knows "
-            "none; use 'skip', or 'quarantine', which hands them over"
+            "on_bad_lines=: a function requires pandas' Python engine; use 'skip', or "
+            "'quarantine', which lists the lines in run.bad_lines"
         )
     if value not in BAD_LINES:
         raise PlanError(
@@ -280,7 +280,7 @@ def parse_bad_lines(arguments: Mapping[str, Any]) -> str:
         )
     if value != "error" and arguments.get("usecols") is not None:
         raise PlanError(
-            f"on_bad_lines={value!r}: beside usecols= pandas takes no row for bad; use columns="
+            f"on_bad_lines={value!r}: with usecols=, pandas treats no row as bad; use columns="
         )
     return str(value)
 
@@ -296,12 +296,12 @@ def check_values(arguments: Mapping[str, Any]) -> None:
     for name in ("true_values", "false_values"):
         words = arguments.get(name, [])
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise PlanError(f"{name}={words!r}: pandas takes a list of texts")
+            raise PlanError(f"{name}={words!r}: must be a list of strings")
         for word in words:
             if NUMBER.fullmatch(word):
                 raise PlanError(
-                    f"{name}={words!r}: {word!r} is a number too, and which of both it "
-                    "is depends on the whole column; map it in the chunk function"
+                    f"{name}={words!r}: {word!r} is also a number, and which one it is depends on "
+                    "the whole column; map it in the chunk function"
                 )
 
 

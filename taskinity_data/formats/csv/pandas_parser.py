@@ -85,7 +85,7 @@ def has_narrow_start(data: bytes, width: int, options: CsvOptions) -> bool:
 
 
 def count_fields(data: bytes, options: CsvOptions, *, skiprows: int = 0) -> int | None:
-    """Return how many fields the first record in `data` (UTF-8) has, None where it does not parse.
+    """Return how many fields the first record in `data` (UTF-8) has, None if it does not parse.
 
     A blank line has none.
 
@@ -130,7 +130,7 @@ class PieceParser:
 
     @cached_property
     def has_negative_zero(self) -> bool:
-        """Whether an integer -0 may stand among the data."""
+        """Whether the data may have an integer -0."""
         decimal = re.escape(self.options.per_chunk.get("decimal", ".").encode())
         pattern = rb"(?<![0-9A-Za-z])-[^0-9]?0+(?![0-9eE%b])" % decimal
         return b"-" in self.data and re.search(pattern, self.data) is not None

@@ -64,7 +64,7 @@ class CsvReader(Reader):
     columns : tuple of Column
         What is delivered, in order.
     extra : tuple of Column
-        What is read beside it, for the filters alone.
+        What is read in addition, for the filters only.
     layouts : tuple of tuple of labels
         The orders of columns that the files have, the commonest first.
     layout_of : dict of path to position in `layouts`
@@ -79,7 +79,7 @@ class CsvReader(Reader):
     index_names : tuple of labels or None
         What the levels of that index are called.
     level_names : tuple of labels or None
-        What the levels of nested columns beside that index are called.
+        The names of the levels of nested columns, with that index.
     row_cache : RowCache or None
         Rows that were parsed for the schema, and need not be parsed again.
     """
@@ -162,7 +162,7 @@ class CsvReader(Reader):
             yield Piece(piece.file, grain.start, grain.stop, grain.stop - grain.start, grain.rows)
 
     def frame_nbytes(self, piece: Piece) -> int | None:
-        """Return bytes of all rows of `piece` as a pandas frame, None where it holds objects."""
+        """Return bytes of all rows of `piece` as a pandas frame, None if it holds objects."""
         dtypes = [column.dtype for column in self.needed]
         is_fixed = all(isinstance(dtype, np.dtype) and dtype.kind in "biuf" for dtype in dtypes)
         if piece.rows is None or not is_fixed:
@@ -279,7 +279,7 @@ class CsvReader(Reader):
     def parse_together(
         self, piece: Piece, texts: Sequence[bytes], encoded: tuple[Hashable, ...]
     ) -> pa.Table | None:
-        """Return the rows of `texts`, of files like that of `piece`, None where each counts alone.
+        """Return the rows of `texts`, of files like that of `piece`, None if each counts alone.
 
         What does not fit is left for that, so that its error names a file.
         """
@@ -327,7 +327,7 @@ class CsvReader(Reader):
             raise parse_error(piece, data, labels, self.options, error) from error
 
     def ends_closed(self, piece: Piece) -> bool:
-        """Return whether `piece` was cut behind a record, so that it can't end within quotes."""
+        """Return whether `piece` was cut after a record, so that it can't end within quotes."""
         is_last = piece.stop >= piece.file.nbytes or piece.path in self.rows_of
         return self.options.dialect.newlines_in_values and not is_last
 

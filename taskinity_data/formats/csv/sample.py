@@ -143,7 +143,7 @@ def observe_together(
     options: CsvOptions,
     row_cache: RowCache | None,
 ) -> dict[Hashable, tuple[ColumnFacts, bool]] | None:
-    """Return `observe_slice` of a text made of all, None where it could differ from each alone.
+    """Return `observe_slice` of a text made of all, None if it could differ from each alone.
 
     It does not differ for integers of int64 and bools, which all values are then, nor for floats
     and texts among which no integer is beyond int64.
@@ -189,7 +189,7 @@ def observe_slice(
         try:
             frame = parse_tolerantly(decoded, part.labels, options, None)
         except OverflowError:
-            # Of a column that nobody reads, perhaps.
+            # Perhaps in a column that is not read.
             dtype = dict.fromkeys([label for label in part.labels if label not in labels], str)
             frame = parse_tolerantly(decoded, part.labels, options, dtype)
         return observe_frame(frame, part._replace(data=decoded), labels, options, row_cache)

@@ -26,7 +26,7 @@ NUMBERS = {"int64", "uint64", "float64"}
 
 
 def check_floats_of(numbers: npt.NDArray[Any], column: Column, piece: PieceParser) -> None:
-    """Raise `Misfit` where texts that became `numbers` may be others in the whole column."""
+    """Raise `Misfit` if texts that became `numbers` may be others in the whole column."""
     if "na_values" in piece.options.per_chunk:
         check_missing(numbers, column, piece)
     if not column.is_proven and bool((np.abs(numbers) >= INT64_STOP).any()):
@@ -34,7 +34,7 @@ def check_floats_of(numbers: npt.NDArray[Any], column: Column, piece: PieceParse
 
 
 def check_missing(numbers: npt.NDArray[Any], column: Column, piece: PieceParser) -> None:
-    """Raise `Misfit` where an integer is missing as a number, but not as it is written.
+    """Raise `Misfit` if an integer is missing as a number, but not as it is written.
 
     na_values=[1] and " 1": pandas compares texts where all of the column are integers, else numbers
     too, which a chunk can't know.
@@ -46,7 +46,7 @@ def check_missing(numbers: npt.NDArray[Any], column: Column, piece: PieceParser)
     unclear = np.isnan(numbers) & is_integer.to_numpy(dtype=bool)
     if unclear.any():
         row = int(unclear.argmax())
-        why = "is one of na_values as a number, but not as it is written; add it as it stands"
+        why = "equals one of na_values as a number, but not as text; add it as it is written"
         raise Misfit(column, row, str(texts.iloc[row]), "str", why)
 
 
@@ -92,7 +92,7 @@ PLAIN_FLOAT = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
 
 def kind_of(text: str, options: CsvOptions) -> str:
     """Return what pandas infers for a column of just this text."""
-    # Asking pandas takes 0.2 ms, and many thousand good values may stand before the first bad one.
+    # Each call of pandas takes 0.2 ms, and thousands of good values may precede the first bad one.
     if PLAIN_INTEGER.fullmatch(text):
         return "int64"
     if PLAIN_FLOAT.fullmatch(text) and options.per_chunk.get("decimal", ".") == ".":

@@ -50,8 +50,8 @@ class JsonGrain(NamedTuple):
 class Lines(NamedTuple):
     """The lines of a text that are not blank, as offsets; shape (lines,) each.
 
-    `first` and `last` are the first and the last byte that is not white space, `ends` lies behind
-    the newline; `begins` is where the line begins.
+    `first` and `last` are the first and the last byte that is not white space, `ends` is after the
+    newline; `begins` is where the line begins.
     """
 
     begins: Offsets
@@ -61,7 +61,7 @@ class Lines(NamedTuple):
 
 
 def find_start(file: SourceFile) -> int:
-    """Return the first byte of a file that may belong to a record: behind a byte order mark.
+    """Return the first byte of a file that may belong to a record: after a byte order mark.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def find_lines(text: bytes) -> Lines:
 
 
 def find_line_ends(file: SourceFile | str, start: int, stop: int) -> Iterator[Offsets]:
-    """Yield the offsets behind each line of a range that is not blank, block after block.
+    """Yield the offsets after each line of a range that is not blank, block after block.
 
     Notes
     -----
@@ -164,7 +164,7 @@ def cut_records(
     Parameters
     ----------
     blocks : iterable of arrays of int64, shape (records,)
-        The offsets behind each record of the range, in order.
+        The offsets after each record of the range, in order.
     start, stop : int
     grain_nbytes : int
         A grain ends with the first record that makes it at least this large; what no record

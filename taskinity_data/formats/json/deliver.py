@@ -68,9 +68,9 @@ def check_exact(table: pa.Table, name: str, path: str, start: int) -> None:
     if row >= 0:
         value = column[row].as_py()
         raise SchemaError(
-            f"{path} [bytes from {start:,}]: column {name!r}: {value} has no exact float64, as "
-            "which pandas holds integers beside missing values; give "
-            f"schema={{{name!r}: 'Int64'}}, or annotate the chunk as pyarrow.Table",
+            f"{path} [bytes from {start:,}]: column {name!r}: {value} has no exact float64, the "
+            f"dtype of integers with missing values in pandas; give schema={{{name!r}: 'Int64'}}, "
+            "or annotate the chunk as pyarrow.Table",
             path=path,
             start=start,
             row=row,

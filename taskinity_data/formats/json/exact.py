@@ -83,13 +83,13 @@ def read_records(text: bytes) -> Iterator[ParsedLine]:
         except UnicodeDecodeError as error:
             why = f"byte {error.start + 1} of it is not UTF-8 ({error.reason})"
         except RecursionError:
-            why = "lists and objects lie too deep in it"
+            why = "its lists and objects are nested too deeply"
         except ValueError as error:
             why = f"this can't be read: {error}"
         if not why and not isinstance(record, dict):
             why = f"an object {{...}} was expected, not {text[begin:end].strip()[:20]!r}"
         if not why and repeated:
-            why = f"the key {repeated[0]!r} stands twice in one object"
+            why = f"the key {repeated[0]!r} is repeated in one object"
         yield ParsedLine(begin, end, None if why else record, why)
 
 
@@ -125,7 +125,7 @@ def parse_exact(
             value = record.get(name)
             try:
                 if value is None and is_strict:
-                    raise Clash(f"null or missing, where no other value of this {type_} column was")
+                    raise Clash(f"null or missing, unlike all other values of this {type_} column")
                 columns[name].append(fit(value, type_))
             except Clash as clash:
                 path = format_path(name, clash.path)
@@ -158,7 +158,7 @@ def fit(value: Any, type_: pa.DataType) -> Any:
         return {key: inside(key, fit, item, fields[key]) for key, item in value.items()}
     if pat.is_large_string(type_) and isinstance(value, str):
         if not is_text(value):
-            raise Clash(f"{show(value)} holds half a surrogate pair, which is not text")
+            raise Clash(f"{show(value)} has a lone surrogate, which is not valid text")
         return value
     if pat.is_boolean(type_) and isinstance(value, bool):
         return value

@@ -39,7 +39,7 @@ _MINUS_NAN = b"-NaN"
 
 
 def parse_fast(text: bytes, schema: pa.Schema, *, is_open: bool) -> pa.Table | None:
-    """Return the lines of `text` as a table of `schema`, None where Arrow may err.
+    """Return the lines of `text` as a table of `schema`, None if Arrow may err.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def parse_fast(text: bytes, schema: pa.Schema, *, is_open: bool) -> pa.Table | N
 
 
 def infer_fast(text: bytes) -> pa.Table | None:
-    """Return the lines of `text` with the types that Arrow infers, None where it may err.
+    """Return the lines of `text` with the types that Arrow infers, None if it may err.
 
     Texts that look like times have a type of times: only the types count.
     """
@@ -69,7 +69,7 @@ def infer_fast(text: bytes) -> pa.Table | None:
 def _is_deep(text: bytes, data: NDArray[np.uint8], lines: int) -> bool:
     """Return whether more than `MAX_DEPTH` brackets are open somewhere; a { begins each line."""
     if np.count_nonzero(data == OPEN) + text.count(b"[") < lines + MAX_DEPTH:
-        return False  # beside the one that begins a line there are too few
+        return False  # too few, not counting the one that begins a line
     walk = Walk()
     walk.feed(text)
     return walk.deepest > MAX_DEPTH
@@ -81,8 +81,8 @@ def _parse(text: bytes, options: Any, *, infers: bool = False) -> pa.Table | Non
     lines = find_lines(text)
     count = len(lines.first)
     data = np.frombuffer(text, np.uint8)
-    # Between a line's last } and the next line's first { a record ends, whatever stands before.
-    # Arrow takes several records on a line, or null for one (and crashes, where it is the first).
+    # Between a line's last } and the next line's first { a record ends, whatever precedes it. Arrow
+    # takes several records on a line, or null for one (and crashes, where it is the first).
     if not count or (data[lines.first] != OPEN).any() or (data[lines.last] != CLOSE).any():
         return None
     # Arrow's types are built by recursion.

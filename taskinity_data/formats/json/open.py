@@ -81,8 +81,8 @@ def open_records(
             raise PlanError(f"{sample.trouble}; repair the file")
         if sample.rows:
             raise PlanError(
-                f"{files[0].path}: there is no record with a key among {sample.rows:,}, and rows "
-                "without columns can't be counted; leave the file out"
+                f"{files[0].path}: none of {sample.rows:,} records has a key, and rows without "
+                "columns can't be counted; leave the file out"
             )
     if columns is not None and not list(columns):
         raise PlanError("columns=[]: select at least one column")

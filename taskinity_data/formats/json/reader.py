@@ -96,7 +96,7 @@ class JsonReader(Reader):
         return replace(self, columns=names, is_open=is_open)
 
     def extent(self, file: SourceFile) -> Piece:
-        """Return all data of `file` as one piece, behind a byte order mark."""
+        """Return all data of `file` as one piece, after a byte order mark."""
         start = find_start(file)
         return Piece(file, start, file.nbytes, file.nbytes - start)
 

@@ -51,7 +51,7 @@ class SampleSummary:
         Columns with a value that is null or missing.
     rows : int
     trouble : str
-        Of the first record that could not be read, and where it stands; else ``""``.
+        The problem of the first unreadable record, with its position; else ``""``.
     where : str
         Where the records begin.
     """
@@ -280,16 +280,15 @@ def freeze(
         elif needed is None or name in needed:
             raise PlanError(
                 f"{type_.where}column {name!r}: it holds {type_}{format_path(name, type_.path)}, "
-                "and there is no type for both; select other columns by columns=, or write it as "
-                "text"
+                "and no type holds both; select other columns with columns=, or write it as text"
             )
     inferred = {name for name in types if name not in named and holds_no_null(types[name])}
     strict = {name for name, column in named.items() if column.is_strict}
     for name in strict & sample.nulls:
         dtype = "boolean" if pat.is_boolean(types[name]) else "Int64"
         raise PlanError(
-            f"column {name!r}: schema= has it as {types[name]}, but values of it are null or "
-            f"missing; give schema={{{name!r}: {dtype!r}}}"
+            f"column {name!r}: schema= has it as {types[name]}, but it has null or missing values; "
+            f"give schema={{{name!r}: {dtype!r}}}"
         )
     return JsonSchema(
         types=pa.schema(list(types.items())),

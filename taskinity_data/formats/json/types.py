@@ -37,13 +37,13 @@ MAX_DEPTH = 64
 
 ITEMS = "[]"
 MAX_STEPS = 8
-"""Shown of the way to a value that lies deep."""
+"""Maximum length of the path shown for a deeply nested value."""
 
 _TEXT = pa.large_string()
 
 
 class Clash(ValueError):  # noqa: N818 - it becomes a PlanError or SchemaError
-    """A value that no type holds exactly, or not the type of the values beside it.
+    """A value that no type holds exactly, or not the type of the other values.
 
     `path` leads to it from the column's value: keys of objects, and ``"[]"`` for the items of a
     list. `where` is the file and byte of the record that shows it, once that is known.
@@ -54,7 +54,7 @@ class Clash(ValueError):  # noqa: N818 - it becomes a PlanError or SchemaError
 
 
 def inside(step: str, function: Callable[..., T], *arguments: Any) -> T:
-    """Call `function`; what clashes in it lies one `step` further in."""
+    """Call `function`; clashes in it are one `step` further in."""
     try:
         return function(*arguments)
     except Clash as clash:
@@ -105,14 +105,14 @@ def type_of(value: Any, depth: int = 0) -> pa.DataType:
         key that is not text.
     """
     if depth > MAX_DEPTH:
-        raise Clash(f"lists and objects lie more than {MAX_DEPTH} deep")
+        raise Clash(f"lists and objects are nested more than {MAX_DEPTH} deep")
     if value is None:
         return pa.null()
     if isinstance(value, bool):
         return pa.bool_()
     if isinstance(value, int):
         if not -(1 << 63) <= value < 1 << 64:
-            raise Clash("an integer beyond 64 bits, which no column holds exactly")
+            raise Clash("an integer beyond 64 bits, which no type holds exactly")
         return pa.int64() if value < 1 << 63 else pa.uint64()
     if isinstance(value, float):
         return pa.float64()
@@ -122,7 +122,7 @@ def type_of(value: Any, depth: int = 0) -> pa.DataType:
         return pa.list_(inside(ITEMS, _type_of_items, value, depth + 1))
     for key in value:
         if not is_text(key):
-            raise Clash(f"the key {key!r}, which holds half a surrogate pair")
+            raise Clash(f"the key {key!r}, which has a lone surrogate")
     return pa.struct([(key, inside(key, type_of, item, depth + 1)) for key, item in value.items()])
 
 
@@ -167,7 +167,7 @@ def join_types(first: pa.DataType, second: pa.DataType) -> pa.DataType:
 
 
 def format_path(column: str, path: Sequence[str]) -> str:
-    """Return ``" (in 'a.b[]')"`` for what lies deeper in a column, else ``""``."""
+    """Return ``" (in 'a.b[]')"`` for what is nested in a column, else ``""``."""
     if not path:
         return ""
     steps = "".join(step if step == ITEMS else f".{step}" for step in path[:MAX_STEPS])
@@ -195,7 +195,7 @@ def named_types(schema: Any) -> dict[str, NamedType]:
     Raises
     ------
     PlanError
-        It is none of these, or a type that JSON has no values of.
+        It is something else, or a type that JSON has no values of.
     """
     if schema is None or (isinstance(schema, str) and schema == "scan"):
         return {}
@@ -234,7 +234,7 @@ def _named_type(name: str, requested: Any) -> NamedType:
 def _readable(name: str, type_: pa.DataType, depth: int = 0) -> pa.DataType:
     """Return `type_` as it is read, texts and lists in one way each."""
     if depth > MAX_DEPTH:
-        raise PlanError(f"column {name!r}: its type lies more than {MAX_DEPTH} deep")
+        raise PlanError(f"column {name!r}: its type is nested more than {MAX_DEPTH} deep")
     if pat.is_string(type_) or pat.is_large_string(type_):
         return _TEXT
     if pat.is_list(type_) or pat.is_large_list(type_):
@@ -242,7 +242,7 @@ def _readable(name: str, type_: pa.DataType, depth: int = 0) -> pa.DataType:
     if pat.is_struct(type_):
         fields = [(part.name, _readable(name, part.type, depth + 1)) for part in type_]
         if len({field for field, _ in fields}) < len(fields):
-            raise PlanError(f"column {name!r}: {type_} names a field twice")
+            raise PlanError(f"column {name!r}: {type_} has a field twice")
         return pa.struct(fields)
     if pat.is_integer(type_) or type_ in (pa.null(), pa.bool_(), pa.float64()):
         return type_

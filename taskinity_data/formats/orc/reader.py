@@ -88,7 +88,7 @@ def _open(file: SourceFile) -> OrcLayout:
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
         raise PlanError(
             f"{path}: the ORC file's tail can't be read: {error}; the file is truncated or "
-            "damaged: write or copy it again"
+            "damaged; write or copy it again"
         ) from error
     check_schema(schema, path)
     shares = np.array(tail.rows, np.int64) / max(1, sum(tail.rows))
@@ -104,7 +104,7 @@ def _open(file: SourceFile) -> OrcLayout:
 
 
 def _read_parts(layout: OrcLayout, start: int, stop: int, names: Sequence[str]) -> Iterator[Any]:
-    """Yield rows `start` to `stop` of columns `names`, a part for each stripe that they lie in."""
+    """Yield rows `start` to `stop` of columns `names`, a part for each stripe."""
     file = layout.file
     # By its path alone Arrow would map it, and a file that is cut short would end the process.
     is_here = file.store is None

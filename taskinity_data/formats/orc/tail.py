@@ -75,7 +75,7 @@ def read_tail(tail: bytes, schema: pa.Schema) -> OrcTail:
 
 
 def _nbytes(statistics: _Fields, total: int) -> int:
-    """Return bytes of a column of texts, bytes, lists, structs or what stands in these."""
+    """Return bytes of a column of texts, bytes, lists, structs or their children."""
     values = _number(statistics, 1) if 1 in statistics else total
     for kind, field in ((4, 3), (8, 1)):
         if kind in statistics:

@@ -57,7 +57,7 @@ CURSOR_ROWS = 65_536
 
 @dataclass(frozen=True, eq=False)
 class Footer(TableLayout):
-    """What stands in a file's footer.
+    """The contents of a file's footer.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Footer(TableLayout):
         Each column's places among the row groups' column chunks (a nested one has several; one
         of nothing but groups without fields has none, is not named here, and reads as null).
     options : ParquetOptions
-        What decides on types beside the file.
+        What decides on types in addition to the file.
     """
 
     metadata: Any
@@ -88,7 +88,7 @@ class Footer(TableLayout):
         return sum(int(self.starts[group + 1] - self.starts[group]) for group in groups)
 
     def null_count(self, group: int, name: str) -> int | None:
-        """Nulls of the flat column `name` in row group `group`, None where it isn't known."""
+        """Nulls of the flat column `name` in row group `group`, None if it isn't known."""
         if not self.schema.field(name).nullable:
             return 0
         statistics = self.metadata.row_group(group).column(self.leaves[name][0]).statistics
@@ -182,7 +182,7 @@ def _describe(
         leaf += count
     if metadata.num_columns != leaf or min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
         raise PlanError(
-            f"{file.path}: the Parquet footer contradicts itself: it has {metadata.num_columns:,} "
+            f"{file.path}: the Parquet footer is inconsistent: it has {metadata.num_columns:,} "
             f"columns and {metadata.num_rows:,} rows, its schema {leaf:,} and its row groups "
             f"{sum(rows):,}; write the file again"
         )
@@ -205,14 +205,14 @@ def _describe(
 
 
 def _look_at_mark(source: BinaryIO | StoreFile, file: SourceFile) -> None:
-    """Raise `PlanError` where a store's file does not end as Parquet: only its name was known."""
+    """Raise `PlanError` if a store's file does not end as Parquet: only its name was known."""
     source.seek(max(0, file.nbytes - len(MARK)))
     if source.read(len(MARK)) != MARK:
         refuse_parquet(file, "parquet")
 
 
 def _refuse_signed(source: BinaryIO | StoreFile, file: SourceFile, metadata: Any) -> None:
-    """Raise `PlanError` where columns are encrypted though the footer is not.
+    """Raise `PlanError` if columns are encrypted though the footer is not.
 
     Such a footer is signed. pyarrow ends the process at the metadata of an encrypted column, so
     this is found before any column is looked at.

@@ -30,7 +30,7 @@ def parse_parquet_options(options: Mapping[str, Any]) -> ParquetOptions:
     Raises
     ------
     PlanError
-        One that is none of `PARQUET_OPTIONS`.
+        One that is not in `PARQUET_OPTIONS`.
     """
     specified = {name: value for name, value in options.items() if value is not None}
     for name, value in specified.items():

@@ -1,4 +1,4 @@
-"""From staged parts to a directory that stands whole: gather, describe, sync, rename.
+"""From staged parts to a complete directory: gather, describe, sync, rename.
 
 Until the last rename nothing outside the run's own
 directory has changed.
@@ -96,7 +96,7 @@ class LocalSink(Sink):
         return name
 
     def holds(self, path: str) -> bool:
-        """Return whether the file `path` lies in it."""
+        """Return whether the file `path` is in it."""
         return super().holds(path) or super().holds(os.path.realpath(path))
 
     def _gather(self, parts: Sequence[Part], schema: pa.Schema | None) -> tuple[StoredPart, ...]:
@@ -111,7 +111,7 @@ class LocalSink(Sink):
             if os.path.lexists(path):
                 raise LedgerError(
                     f"{part.label}: a second file would be named {file.directory}/{name}; this "
-                    "file system takes two names for one, so partition by another column"
+                    "file system treats both names as equal; partition by another column"
                 )
             nbytes, checksum = file.nbytes, file.checksum
             if lacks_types(part, schema, format_, self.writer.partition_by):
@@ -157,15 +157,15 @@ def find_directory(text: str) -> str:
         The path is empty or invalid, a file, or a mount point.
     """
     if not text:
-        raise PlanError("output: the path is empty; name a directory")
+        raise PlanError("output: the path is empty; give a directory")
     if "\0" in text:
-        raise PlanError(f"output={text!r} is not a path; name a directory")
+        raise PlanError(f"output={text!r} is not a path; give a directory")
     path = os.path.realpath(os.path.expanduser(text))
     if os.path.lexists(path) and not os.path.isdir(path):
-        raise PlanError(f"output={text!r} is a file; name a directory")
+        raise PlanError(f"output={text!r} is a file; give a directory")
     if os.path.ismount(path):
         raise PlanError(
-            f"output={text!r} is a mount point, which can't be replaced in one step; name a "
+            f"output={text!r} is a mount point, which can't be replaced in one step; give a "
             "directory in it"
         )
     return path
@@ -194,8 +194,8 @@ def publish_new(work: WorkPlace) -> None:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
         raise PlanError(
-            f"output={work.target!r}: something has come there since the run began, and was left "
-            "as it is; nothing was written. Name another directory"
+            f"output={work.target!r}: it was created by something else during the run; nothing was "
+            "written. Choose another directory"
         ) from error
     sync_directory(os.path.dirname(work.target))
 

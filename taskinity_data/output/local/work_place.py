@@ -1,4 +1,4 @@
-"""Where a run works before its target is touched: one hidden directory beside it, locked.
+"""Where a run works before its target is touched: one hidden directory next to it, locked.
 
 The directory ``.NAME.writing`` holds a lock file and a directory of the
 run, with ``parts`` (what workers wrote), ``final`` (what the target will be) and, for an instant on
@@ -88,7 +88,7 @@ class WorkPlace:
 
 
 def find_work_directory(target: str) -> str:
-    """Return the directory beside `target` in which runs work that write it."""
+    """Return the directory next to `target` in which runs that write it work."""
     parent, name = os.path.split(target)
     work_directory = os.path.join(parent, f".{name}.writing")
     if len(os.fsencode(os.path.basename(work_directory))) > 255:
@@ -115,7 +115,7 @@ def enter(target: str) -> WorkPlace:
     Raises
     ------
     PlanError
-        Another run is writing it, or nothing can be written beside it.
+        Another run is writing it, or nothing can be written next to it.
     """
     work_directory = find_work_directory(target)
     for _ in range(_TRIES):
@@ -126,12 +126,14 @@ def enter(target: str) -> WorkPlace:
             continue  # another run has just left
         except Locked as error:
             raise PlanError(
-                f"output={target!r}: {error} is writing it; wait until that run has ended, or name "
+                f"output={target!r}: {error} is writing it; wait until that run ends, or choose "
                 "another directory"
             ) from error
         except OSError as error:
             raise PlanError(f"output={target!r}: {_explain(error)}") from error
-    raise PlanError(f"output={target!r}: {work_directory} can't be made; name another directory")
+    raise PlanError(
+        f"output={target!r}: {work_directory} can't be created; choose another directory"
+    )
 
 
 def _explain(error: OSError) -> str:

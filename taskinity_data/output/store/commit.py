@@ -92,7 +92,7 @@ class StoreSink(Sink):
         self.staging = self._stage(mended or _batch_of(existing.parts) + 1)
 
     def _find_leftovers(self, infos: Mapping[str, Any], existing: Manifest | None) -> list[str]:
-        """Files that count for nothing; the markers of dead runs stand last."""
+        """Files that are ignored; the markers of dead runs come last."""
         listed = set() if existing is None else _list(existing)
         parts = [name for name in infos if _is_staged(name) and name not in listed]
         return [*parts, *(name for name in self._dead if name in infos)]
@@ -136,7 +136,7 @@ class StoreSink(Sink):
             # parts stay until the next run.
             if not self._stands(text):
                 raise OSError(
-                    f"{error}; the dataset is what it was, unless the store did get the manifest"
+                    f"{error}; the dataset is unchanged, unless the store received the manifest"
                 ) from None
         self._remove_old()
 
@@ -147,15 +147,15 @@ class StoreSink(Sink):
             return False
 
     def _check_new(self, infos: Mapping[str, Any]) -> None:
-        """Raise `PlanError` where others' files have come to a target that was not there."""
+        """Raise `PlanError` if others' files have come to a target that was not there."""
         if self._before is None and not all(is_hidden(name) or _is_staged(name) for name in infos):
             raise PlanError(self._describe_changed())
 
     def _check_unchanged(self) -> None:
         if self._remote.look_up(self._marker.name) is None:
             raise PlanError(
-                f"output={self.target!r}: another run took over, as this one gave no sign of life; "
-                "nothing was committed. Run it again"
+                f"output={self.target!r}: another run took over, because this one stopped renewing "
+                "its lock; nothing was committed. Run it again"
             )
         if self._read_now() != self._before:
             raise PlanError(self._describe_changed())
@@ -163,7 +163,7 @@ class StoreSink(Sink):
     def _describe_changed(self) -> str:
         return (
             f"output={self.target!r}: something has come there since the run began, and was left "
-            "as it is; nothing was written. Name another directory"
+            "as it is; nothing was written. Choose another directory"
         )
 
     def _remove_old(self) -> None:
@@ -226,7 +226,7 @@ def _batch_of(parts: Sequence[StoredPart]) -> int:
 def _is_staged(name: str) -> bool:
     """Return whether a run writes files of that name, which count once a manifest lists them.
 
-    Those of another output, in a directory below this one, are none of this one's.
+    Those of another output, in a directory below this one, do not belong to this one.
     """
     *directories, last = name.split("/")
     if not directories and _STAGED_MANIFEST.fullmatch(last):

@@ -86,14 +86,14 @@ class Marker:
             if holder is not None and not _is_dead(holder, infos[name], infos.get(self.name, {})):
                 raise PlanError(
                     f"output={self._remote.url!r}: process {holder.get('process')} on "
-                    f"{holder.get('host')} is writing it; wait until that run has ended (what one "
-                    f"left that died elsewhere counts for {LEASE_S:g} s), or name another directory"
+                    f"{holder.get('host')} is writing it; wait until that run ends (the lock of a "
+                    f"dead run expires after {LEASE_S:g} s), or choose another directory"
                 )
             dead.append(name)
         return dead
 
     def _read(self, name: str, info: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return what stands in a marker; None if it has just gone."""
+        """Return the contents of a marker; None if it was just removed."""
         try:
             holder = json.loads(self._remote.read(name, info["size"]))
         except ReadError:

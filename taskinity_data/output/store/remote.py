@@ -65,13 +65,13 @@ class Remote:
         return clean_url(self.store.show(self._full(relative)))
 
     def check(self) -> None:
-        """Raise `PlanError` where it is a file, or where nothing can be seen of the store."""
+        """Raise `PlanError` if it is a file, or where nothing can be seen of the store."""
         try:
             info = self.store.look_up(self.name, self.url)
         except SourceNotFound:
             return
         if info.get("type") == "file":
-            raise PlanError(f"output={self.url!r} is a file; name a directory")
+            raise PlanError(f"output={self.url!r} is a file; give a directory")
 
     def list_files(self, below: str = "") -> dict[str, dict[str, Any]]:
         """Return all files in it, by names relative to it, each with what is reported; one listing.
@@ -93,8 +93,8 @@ class Remote:
             if self.is_file_system:
                 return {}  # to be made
             raise PlanError(
-                f"output={self.url!r}: there is no such bucket or container; make it first, or "
-                "name another"
+                f"output={self.url!r}: there is no such bucket or container; create it first, or "
+                "choose another"
             ) from error
         return {
             name[len(self.name) :].lstrip("/"): info
@@ -208,21 +208,21 @@ def open_remote(url: str, options: Mapping[str, Any]) -> Remote:
     protocol = url.partition("://")[0].lower()
     if "::" in protocol or protocol in _ARCHIVES or "::" in shown:
         raise PlanError(
-            f"output={shown!r}: archives and chains of protocols are not written to; name a "
-            "directory of the store itself"
+            f"output={shown!r}: archives and chained URLs can't be written; give a directory of "
+            "the store itself"
         )
     if protocol in WEB:
         raise PlanError(
-            f"output={shown!r}: a web server takes no files; name a directory, or one of a store "
-            "such as s3://BUCKET/NAME"
+            f"output={shown!r}: files can't be written to a web server; give a local directory, or "
+            "a store such as s3://BUCKET/NAME"
         )
     store, name = open_store(url, options)
     name = name.rstrip("/")
     if not name.strip("/"):
-        raise PlanError(f"output={shown!r} names no directory; write {protocol}://PLACE/NAME")
+        raise PlanError(f"output={shown!r} has no directory; write {protocol}://BUCKET/NAME")
     if "=" in name.rpartition("/")[2]:
         raise PlanError(
-            f"output={shown!r}: readers would take the last name for a partition's; name a "
+            f"output={shown!r}: readers would mistake the last name for a partition; give a "
             "directory without ="
         )
     return Remote(store, name)
@@ -244,8 +244,8 @@ def explain(url: str, error: BaseException) -> OSError:
         )
     if kind in _GONE or status == 404:
         return FileNotFoundError(
-            f"{url}: can't be written, as there is no such bucket or container ({cause}); make it "
-            "first, or name another"
+            f"{url}: can't be written, as there is no such bucket or container ({cause}); create "
+            "it first, or choose another"
         )
     if kind == "NotImplementedError":
         return OSError(f"{url}: stores of this protocol can be read, and not written to")

@@ -179,7 +179,7 @@ class Summing:
                 sums = finish_picked((high, low), answer)
             except pa.ArrowInvalid as error:
                 raise ReduceError(
-                    f"{answer.label}: {answer.dtype} can't hold it: {error}"
+                    f"{answer.label}: it does not fit {answer.dtype}: {error}"
                 ) from error
             is_missing = np.ones(answer.n_groups, dtype=np.bool_)
             is_missing[slice(None) if high is None else high] = False
@@ -257,7 +257,8 @@ class Spreading(NamedTuple):
         """Return the kind, and the moments: count, mean, squared deviations."""
         if values.dtype.kind == "M":
             raise ReduceError(
-                f"column {values.series.name!r}: no std or var of times; subtract a time first"
+                f"column {values.series.name!r}: std and var of times are not supported; subtract "
+                "a time first"
             )
         moments = sum_moments(values.array, values.codes, values.grouping.n_groups)
         return _time_kind(values), tuple(moments)
@@ -331,7 +332,7 @@ def _check_one_kind(how: str, kinds: set[str]) -> None:
     if len(kinds) > 1:
         text = " in one chunk, ".join(sorted(kinds))
         raise ReduceError(
-            f"{how}: a column holds {text} in another; give it one dtype in every chunk, by "
+            f"{how}: a column has {text} in another; give it one dtype in every chunk, with "
             ".astype(...) in the chunk function"
         )
 

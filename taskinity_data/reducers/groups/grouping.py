@@ -145,7 +145,7 @@ def _join_codes(
 
 def _narrow_dtype(n_values: int) -> Any:
     """Return the narrowest dtype of numbers below `n_values` and of -1: the less memory they take,
-    the less of it is new to the process, and the more lies in caches.
+    the less of it is new to the process, and the more is in caches.
     """
     return next(dtype for dtype in _CODES if n_values <= np.iinfo(dtype).max)
 
@@ -305,7 +305,7 @@ def factorize(column: pd.Series[Any]) -> Codes:
 def _encode_near_integers(
     values: NDArray[Any],
 ) -> tuple[NDArray[np.integer[Any]], NDArray[Any]] | None:
-    """Return the codes of integers that lie near each other, and those that occur, sorted.
+    """Return the codes of integers that are near each other, and those that occur, sorted.
 
     Numbers of parts, customers and days are such. None for any others.
     """
@@ -351,7 +351,7 @@ def _short_texts_as_numbers(texts: pa.Array) -> NDArray[np.unsignedinteger[Any]]
         width = int(views[0, 0])
         if width not in (1, 2) or (views[:, 0] != width).any():
             return None
-        start = views.itemsize  # of the text, behind its length
+        start = views.itemsize  # of the text, after its length
         return views.view(np.uint8)[:, start : start + width].copy().view(f"u{width}")[:, 0]
     dtype = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     starts = np.frombuffer(positions, dtype)[texts.offset : texts.offset + len(texts) + 1]

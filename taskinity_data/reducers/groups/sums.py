@@ -187,7 +187,7 @@ def fit_integers(pair: tuple[Integers, Integers], dtype: np.dtype[Any], label: s
         first = int(np.flatnonzero(is_outside)[0])
         value = (int(high[first]) << _LOW_BITS) + int(low[first])
         raise ReduceError(
-            f"{label} is {value}, which {dtype} can't hold ({limits.min} to {limits.max}); read "
+            f"{label} is {value}, which does not fit {dtype} ({limits.min} to {limits.max}); read "
             "the column as a wider type or as float64"
         )
     return total.astype(dtype)

@@ -200,7 +200,7 @@ def fill_rate(run: LiveRun) -> tuple[str, dict[str, Any]]:
 
 
 def fill_sizes(run: LiveRun) -> tuple[str, dict[str, Any]]:
-    """Return the unit of chunks' sizes, and the sizes over time; empty where they hardly differ."""
+    """Return the unit of chunks' sizes, and the sizes over time; empty if they hardly differ."""
     nbytes = np.array([size for _, size in run.sizes])
     if not len(nbytes) or np.quantile(nbytes, 0.95) < _MIN_SPREAD * np.quantile(nbytes, 0.05):
         return "", {"x": [], "y": []}

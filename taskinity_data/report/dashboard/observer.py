@@ -257,6 +257,6 @@ def _done(event: ChunkFinished) -> tuple[Any, ...]:
         ", ".join(notes),
         texts[0][:MAX_CHARACTERS],
         texts[1],
-        # The page has not seen it handed out, where an earlier run has finished it.
+        # The page does not know items that an earlier run finished.
         _locate(event) if outcome.is_recalled else None,
     )

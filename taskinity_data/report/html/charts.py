@@ -1,6 +1,6 @@
 """Draw charts of any width: activities over time, bars, steps.
 
-Marks are SVG that stretches with the page; ticks and titles are texts beside it, which keep their
+Marks are SVG that stretches with the page; ticks and titles are separate texts, which keep their
 size. Colours are classes of the page's style, and each chart has a description in words.
 """
 

@@ -155,7 +155,7 @@ def _sizes(report: Reported) -> dict[str, Any] | None:
     charts, run = [], report.run
     for name, plan in run.plans.items():
         changes = [(first, reason) for first, _, reason in run.sizes.get(name, ())]
-        # Of one size there is nothing to see.
+        # A single size needs no chart.
         if not len(plan) or len(changes) < 2:
             continue
         left_out = max(len(changes) - _MAX_SIZES, 0)
@@ -217,7 +217,7 @@ def environment(run: Any, head: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _ledger(report: Reported) -> dict[str, Any] | None:
     ledger = report.run.ledger
-    # Of a run that was not stored nothing is planned. Where all was processed, the tiles say it.
+    # Runs that were not stored have no planned rows. If all was processed, the tiles show it.
     planned, processed = ledger.loc["planned"], ledger.loc["processed"]
     if planned.eq(0).fillna(value=False).all() or planned.eq(processed).fillna(value=False).all():
         return None

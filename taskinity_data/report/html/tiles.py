@@ -33,7 +33,7 @@ def make_tiles(
 ) -> list[Tile]:
     """Return four or five numbers: those of rows, or of items or tasks where no rows are counted.
 
-    What an earlier run has done is none of the rate.
+    What an earlier run has done does not count.
     """
     total_s = run.timings["total"]
     duration = Tile(

@@ -62,8 +62,9 @@ def write_report(
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise WriteError(
-            f"the report can't be written to {target}: {why}; make room, or name another place, "
-            "such as run.report('/tmp'), on the command line --report FILE.html or report -o",
+            f"the report can't be written to {target}: {why}; free some space, or choose another "
+            "directory, such as run.report('/tmp'), on the command line --report FILE.html or "
+            "report -o",
             path=str(target),
         ) from error
     return target

@@ -122,7 +122,7 @@ def _decode_members(codec: str, read: Callable[[int], bytes]) -> Iterator[bytes]
     data, offset = read(IN_NBYTES), 0
     while data:
         if codec_of(data) != codec and len(data) >= 10:
-            raise BadStream(f"what follows the last member is not {codec} data", offset)
+            raise BadStream(f"the data after the last member is not {codec}", offset)
         member = kind.make()
         while not member.eof:
             if member.needs_input and not data:
@@ -147,7 +147,7 @@ def _decode_members(codec: str, read: Callable[[int], bytes]) -> Iterator[bytes]
             if rest or not data:
                 break
         if kind.padding and zeros % kind.padding:
-            raise BadStream("the zeros behind a member are not as many as they should be", offset)
+            raise BadStream("the padding after a member has the wrong length", offset)
         offset += zeros
         if len(data) < 10:
             data += read(IN_NBYTES)

@@ -56,7 +56,7 @@ class Walk:
 
         Notes
         -----
-        Commas behind that bracket are not among them.
+        Commas after that bracket are not among them.
         """
         data = np.frombuffer(block, np.uint8)
         marks = np.flatnonzero(_IS_MARK[data])
@@ -86,7 +86,7 @@ class Walk:
         begins = runs[np.searchsorted(runs, quotes[behind], side="right") - 1]
         lengths[behind] = quotes[behind] - begins
         if self._is_escaped:
-            # The backslash stands at the end of the block before.
+            # The backslash is at the end of the previous block.
             lengths[behind[begins == 0]] += 1
             lengths[quotes == 0] = 1
         trailing = len(data) - int(runs[-1]) if data[-1] == BACKSLASH else 0
@@ -101,7 +101,7 @@ def to_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     Raises
     ------
     BadText
-        It is no array, or not closed; something stands behind it, or nothing between two commas.
+        It is not an array, or not closed; data follows it, or there is nothing between two commas.
 
     Notes
     -----
@@ -118,7 +118,7 @@ def to_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
             commas, closed = walk.feed(block)
             empty = _find_empty(block, commas, is_filled=is_filled)
             if empty is not None:
-                raise BadText("no element stands before this comma; repair it", offset + empty)
+                raise BadText("no element before this comma; repair it", offset + empty)
             lines[commas] = NEWLINE
             last = int(commas[-1]) + 1 if len(commas) else 0
             behind = offset + last if last else behind
@@ -126,15 +126,15 @@ def to_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
             is_closed, rest = closed is not None, b""
             if closed is not None:
                 if block[closed : closed + 1] != b"]":
-                    raise BadText("} closes nothing that is open; repair it", offset + closed)
+                    raise BadText("unmatched }; repair it", offset + closed)
                 lines[closed] = SPACE
                 rest = block[closed + 1 :]
         offset += len(block)
         if rest.strip(BLANKS):
-            raise BadText("something stands behind the array's end; repair it", offset - len(rest))
+            raise BadText("data after the end of the array; repair it", offset - len(rest))
         yield lines.tobytes()
     if not is_closed:
-        raise BadText("the array is not closed by ] behind this; repair it", behind)
+        raise BadText("the array is not closed by ] after this; repair it", behind)
     if behind and not is_filled:
         raise BadText("no element follows this comma; repair it", behind - 1)
 
@@ -156,7 +156,7 @@ def _open_array(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _find_empty(block: bytes, commas: Offsets, *, is_filled: bool) -> int | None:
-    """Return the first of `commas` before which nothing stands.
+    """Return the first of `commas` with nothing before it.
 
     Before the first one something does if it `is_filled`.
     """
@@ -177,7 +177,7 @@ def _explain_start(text: bytes) -> str:
     if _is_object(text.partition(b"\n")[0]):
         return (
             'this is not an array, its first line is an object; give format="jsonl" if each line '
-            f"is a record. Where a list of records lies in it, write that one: {convert}"
+            f"is a record. If it contains a list of records, write that: {convert}"
         )
     return "this is one object, no array of records; write the list in it as JSON Lines: " + convert
 

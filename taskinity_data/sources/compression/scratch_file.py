@@ -1,4 +1,4 @@
-"""Where text that was made of a file lies while this process lives: a private scratch file.
+"""A private scratch file for text that was made of a file, while this process lives.
 
 A scratch file goes with the last dataset, plan or chunk that refers to it, at the latest when the
 process ends.

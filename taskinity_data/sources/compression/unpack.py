@@ -1,4 +1,4 @@
-"""Files that are not read as they are, compressed ones first of all, as text in scratch files.
+"""Convert compressed files, and others that are not read directly, to text in scratch files.
 
 Each file goes through once, as one stream and within limits. Several are converted at a time, one
 for each core; a megabyte or two of each is in memory.
@@ -236,8 +236,7 @@ def _check_bgzf_end(file: SourceFile) -> None:
     if head[:4] != b"\x1f\x8b\x08\x04" or head[10:16] != b"\x06\0BC\x02\0":
         return
     if read_raw(file, max(0, file.nbytes - len(_BGZF_END)), file.nbytes) != _BGZF_END:
-        raise BadStream("it is bgzf, but ends without the empty block that bgzf ends with, as if "
-                        "it were cut off", file.nbytes)  # fmt: skip
+        raise BadStream("it is bgzf without the final empty block: is it truncated?", file.nbytes)
 
 
 class _TextWriter:
@@ -318,7 +317,7 @@ class _TextWriter:
         if limit is None and nbytes > max(RATIO_FLOOR_NBYTES, MAX_RATIO * self._file.nbytes):
             raise PlanError(
                 f"{self._file}: its {self._file.nbytes:,} bytes unpack to more than {MAX_RATIO} "
-                "times as much, as those of a bomb do; where it is none, say how much it may be: "
+                "times as much, like a decompression bomb; if it is not one, raise the limit: "
                 + _raise_to(max(4 * nbytes, 1 << 30))
             )
 
@@ -331,7 +330,7 @@ class _TextWriter:
                 f"{self._file}: holds a tar archive; unpack the member you need first: "
                 f"{unpack_line('tar', self._file.path)}"
             )
-        raise PlanError(f"{self._file}: is compressed twice, within it is {codec}; unpack it once")
+        raise PlanError(f"{self._file}: is compressed twice (it contains {codec}); unpack it once")
 
 
 def _raise_to(nbytes: int) -> str:

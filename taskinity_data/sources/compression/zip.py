@@ -43,13 +43,13 @@ def open_archive(file: BinaryIO, path: str) -> tuple[zipfile.ZipFile, list[zipfi
     except (*_ERRORS, NotImplementedError) as error:
         file.seek(0, 2)
         raise BadStream(
-            f"it is not a whole archive, its directory is missing or damaged ({error})", file.tell()
+            f"the archive is incomplete, its directory is missing or damaged ({error})", file.tell()
         ) from None
     members = [info for info in archive.infolist() if not info.is_dir()]
     if not members:
         raise PlanError(f"{path}: the archive holds no file")
     if min(info.header_offset for info in archive.infolist()):
-        raise BadStream("what it begins with is not part of the archive", 0)
+        raise BadStream("it begins with data that is not part of the archive", 0)
     return archive, members
 
 
@@ -67,8 +67,8 @@ def pick_member(members: Sequence[zipfile.ZipInfo], path: str, name: str) -> zip
     (match,) = matches
     if match.flag_bits & 1:
         raise PlanError(
-            f"{path}: its member {match.filename!r} is encrypted, which is not read; unpack it "
-            f"first: unzip -p {shlex.quote(path)} {shlex.quote(match.filename)} > NEW"
+            f"{path}: its member {match.filename!r} is encrypted; unpack it first: unzip -p "
+            f"{shlex.quote(path)} {shlex.quote(match.filename)} > NEW"
         )
     return match
 
@@ -125,13 +125,13 @@ def find_members(url: str, find: Callable[[str], list[SourceFile]]) -> list[Sour
     """
     pattern, chained, outer = url[len(ZIP) :].partition("::")
     if not chained or not outer:
-        raise PlanError(f"{url}: names no archive; write {ZIP}MEMBER::PATH")
+        raise PlanError(f"{url}: the archive is missing; write {ZIP}MEMBER::PATH")
     return [file for archive in find(outer) for file in _pick(archive, pattern.lstrip("/"))]
 
 
 def _pick(archive: SourceFile, pattern: str) -> list[SourceFile]:
     if archive.member:
-        raise PlanError(f"{archive}: an archive within another is not read; unpack the outer one")
+        raise PlanError(f"{archive}: nested archives are not supported; unpack the outer one")
     try:
         with open_raw(archive) as opened:
             names = [info.filename for info in open_archive(opened, archive.path)[1]]

@@ -132,7 +132,7 @@ def test_a_scheduler_file_is_followed(cluster, tmp_path):
     [
         ("thread", "Did you mean 'threads'"),
         ("nowhere.json", "no such scheduler file"),
-        ("tcp://127.0.0.1:1", "no Dask scheduler answers"),
+        ("tcp://127.0.0.1:1", "no Dask scheduler responds"),
         (42, "is not a scheduler"),
     ],
 )

@@ -342,9 +342,7 @@ def test_where_no_worker_is_left_the_run_is_refused(csv, tmp_path):
     with start_cluster(tmp_path, workers=0) as client:
         start_worker(client, **fake_package(tmp_path / "fake", LACKS))
         client.wait_for_workers(1, timeout=WAIT_S)
-        with pytest.raises(
-            errors.SchedulerError, match=r"no worker can be used.*no taskinity_data"
-        ):
+        with pytest.raises(errors.SchedulerError, match=r"no usable worker.*no taskinity_data"):
             run(csv, len, client)
 
 

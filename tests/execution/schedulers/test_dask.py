@@ -545,7 +545,7 @@ def test_a_pool_whose_process_died_fails_the_run(csv):
 
     with (
         ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool,
-        pytest.raises(errors.FlowFailed, match=r"terminated abruptly|takes no more work"),
+        pytest.raises(errors.FlowFailed, match=r"terminated abruptly|accepts no more work"),
     ):
         run(csv, lambda chunk: os._exit(1), pool)
 

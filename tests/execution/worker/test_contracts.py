@@ -82,8 +82,8 @@ def test_a_schema_names_row_column_value_and_check():
     with pytest.raises(errors.SchemaError) as caught:
         check_contract(Schema(), FRAME, "the result of Clean")
     assert str(caught.value) == (
-        "the result of Clean does not keep to Delays: row 1, column n: -1 fails greater_than(0); "
-        "row 3, column n: -7 fails greater_than(0)"
+        "the result of Clean does not conform to Delays: row 1, column n: -1 fails "
+        "greater_than(0); row 3, column n: -7 fails greater_than(0)"
     )
     assert (caught.value.row, caught.value.column, caught.value.value) == (1, "n", -1)
 

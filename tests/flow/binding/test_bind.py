@@ -278,14 +278,14 @@ def test_an_input_and_an_upstream_can_not_fill_the_same_parameter() -> None:
     flow = parse_flow("flow F:\n [Left, Right] -> Join")
     tasks = {"left": lambda: 1, "right": lambda: 2, "join": lambda left, right: 3}
     (problem,) = problems_of(flow, tasks, {"left"})
-    assert "two things fill parameter 'left'" in problem
+    assert "parameter 'left' matches both" in problem
 
 
 def test_an_input_does_not_push_the_only_upstream_aside() -> None:
     tasks = [data_preparation, process_chunk]
     aggregate = {f.__name__: f for f in tasks} | {"aggregate_results": lambda data: data}
     (problem,) = problems_of(THREE, aggregate, {"data"})
-    assert "two things fill parameter 'data'" in problem
+    assert "parameter 'data' matches both" in problem
     assert "ProcessChunk" in problem
 
 
@@ -420,7 +420,7 @@ def test_a_signature_that_lies_is_told() -> None:
 
     strange.__signature__ = "(x)"  # type: ignore[attr-defined] # the point of the test
     (problem,) = problems_of(parse_flow("flow F:\n task A:"), {"a": strange})
-    assert "its parameters can't be read" in problem
+    assert "its signature can't be read" in problem
 
 
 def test_annotations_of_callable_objects_and_generics_are_read() -> None:

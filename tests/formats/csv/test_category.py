@@ -67,7 +67,7 @@ def test_a_value_that_is_none_of_the_named_numbers_is_an_error_that_shows_it(tmp
     path = tmp_path / "data.csv"
     path.write_text("b,n\n7,1\n4,2\n")
     dtype = {"b": pd.CategoricalDtype([3, 7])}
-    with pytest.raises(TaskinityDataError, match=r"'4' is none of the categories"):
+    with pytest.raises(TaskinityDataError, match=r"'4' is not one of the categories"):
         rows_of(td.open_dataset(str(path), dtype=dtype), 10_000)
 
 

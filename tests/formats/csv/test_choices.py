@@ -109,7 +109,7 @@ def test_a_function_for_usecols_that_fails_or_takes_others_of_another_file_is_re
     (tmp_path / "2.csv").write_text("a,b,c\n1,2,3\n")
     source = str(tmp_path / "*.csv")
     assert read(source, 1, usecols=lambda label: label < "c").columns.tolist() == ["a", "b"]
-    with pytest.raises(PlanError, match="other columns of other files"):
+    with pytest.raises(PlanError, match="different columns in different files"):
         td.open_dataset(source, usecols=lambda label: label > "a")
     with pytest.raises(PlanError, match="function failed: TypeError"):
         td.open_dataset(source, usecols=lambda label: label + 1)

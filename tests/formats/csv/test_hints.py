@@ -56,7 +56,7 @@ def test_other_bytes_are_taken_for_no_wide_encoding(data):
 def test_a_stray_byte_in_utf8_is_not_taken_for_another_encoding(tmp_path):
     text = "a,b\n" + "é,ü\n" * 50
     data = text.encode() + b"\xff,1\n" + "é,ü\n".encode() * 50
-    with pytest.raises(PlanError, match="most of what stands around it is utf-8: repair"):
+    with pytest.raises(PlanError, match="most of the surrounding text is utf-8: repair"):
         opened(tmp_path, data)
 
 

@@ -122,7 +122,7 @@ def test_chunks_of_any_size_are_the_whole_file(name, tmp_path):
         ("a,b\n1,2\n", {"header": 5}, "no header"),
         ("a,b\n1,2\n", {"names": ["x"], "header": 0}, "the first row has 2 fields"),
         ("a,b\n1,2\n", {"names": ["x", "x"]}, "Duplicate names"),
-        ("a,b\n1,2\n", {"names": [1, 0]}, "must be texts"),
+        ("a,b\n1,2\n", {"names": [1, 0]}, "must be strings"),
         ("a,b\n1,2\n", {"usecols": ["c"]}, "no column 'c'"),
         (b"\xff\xfea\x00", {}, "UTF-16"),
         (b"a,b\n\xff\xee,2\n", {}, "encoding="),

@@ -334,7 +334,7 @@ def test_a_value_that_does_not_fit_the_schema_given_stops_its_chunk(tmp_path):
         ({"columns": "a"}, "give a list of names"),
         ({"filters": [("aa", ">", 1)]}, "no column 'aa'"),
         ({"schema": 3}, "give None, 'scan'"),
-        ({"schema": {"a": "integer"}}, "'integer' for column 'a' is not a type"),
+        ({"schema": {"a": "integer"}}, "'integer' for column 'a' is not an Arrow type"),
         ({"schema": {"aa": "int64"}}, "no column 'aa'"),
         ({"sep": ";"}, "sep=';' is not an option for Parquet"),
     ],
@@ -483,7 +483,7 @@ def test_nulls_of_a_later_file_are_kept_where_the_first_has_none_by_its_schema(k
     one = write(tmp_path / "1.parquet", strict)
     two = write(tmp_path / "2.parquet", pa.table({"v": pa.array([None, *values], type_)}))
     assert_same(read_all(open_dataset([one, two]), 1), pd.read_parquet(tmp_path))
-    with pytest.raises(SchemaError, match=r"2\.parquet: column 'v' holds a null"):
+    with pytest.raises(SchemaError, match=r"2\.parquet: column 'v' has a null"):
         read_all(open_dataset([one, two], schema=strict.schema))
 
 

@@ -227,10 +227,10 @@ def test_a_broken_manifest_is_told_and_another_program_s_is_none(memory):
     write(URL, [frame()])
     text = memory.cat("/bucket/out/_manifest.json")
     memory.pipe_file("/bucket/out/_manifest.json", text[:-9])
-    with pytest.raises(ReadError, match="is not a manifest"):
+    with pytest.raises(ReadError, match="is not a valid manifest"):
         td.open_dataset(URL)
     for if_exists in ("append", "overwrite", "error"):
-        with pytest.raises(ReadError, match="is not a manifest"):
+        with pytest.raises(ReadError, match="is not a valid manifest"):
             open_sink(URL, if_exists=if_exists)
     memory.pipe_file("/bucket/out/_manifest.json", text)
     same(read(URL), frame())
@@ -260,9 +260,9 @@ def test_what_came_meanwhile_is_left_alone(memory):
 def test_what_no_run_wrote_is_neither_overwritten_nor_added_to(memory):
     memory.pipe_file("/bucket/out/mine.parquet", b"x")
     for if_exists, said in (
-        ("error", "not empty; name another directory$"),
-        ("append", "no run of this library wrote"),
-        ("overwrite", "no run of this library wrote"),
+        ("error", "not empty; choose another directory$"),
+        ("append", "this library did not write"),
+        ("overwrite", "this library did not write"),
     ):
         with pytest.raises(PlanError, match=said):
             open_sink(URL, if_exists=if_exists)
@@ -270,7 +270,7 @@ def test_what_no_run_wrote_is_neither_overwritten_nor_added_to(memory):
     memory.rm_file("/bucket/out/mine.parquet")
     write(URL, [frame()])
     memory.pipe_file("/bucket/out/mine.parquet", b"x")
-    with pytest.raises(PlanError, match=r"holds mine\.parquet, which no run wrote"):
+    with pytest.raises(PlanError, match=r"contains mine\.parquet, which no run wrote"):
         open_sink(URL, if_exists="overwrite")
     same(read(URL), frame())  # read by what the manifest lists
 
@@ -303,12 +303,12 @@ def test_a_directory_copied_from_a_disk_is_whole_with_all_that_was_appended(memo
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("https://example.org/out", "takes no files"),
-        ("https://me:hunter2@example.org/out?sig=hunter2", "takes no files"),
-        ("zip://out::memory://a.zip", "archives and chains"),
-        ("simplecache::memory://bucket/out", "archives and chains"),
-        ("zip://out", "archives and chains"),
-        ("memory://", "names no directory"),
+        ("https://example.org/out", "can't be written to a web server"),
+        ("https://me:hunter2@example.org/out?sig=hunter2", "can't be written to a web server"),
+        ("zip://out::memory://a.zip", "archives and chained"),
+        ("simplecache::memory://bucket/out", "archives and chained"),
+        ("zip://out", "archives and chained"),
+        ("memory://", "has no directory"),
         ("memory://bucket/a=1", "without ="),
         ("nothing://bucket/out", "has no protocol 'nothing'"),
     ],
@@ -321,7 +321,7 @@ def test_urls_that_cant_be_written_to_are_refused(url, said):
 
 def test_a_path_is_no_url(memory, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(PlanError, match="give the URL as a text"):
+    with pytest.raises(PlanError, match="give the URL as a string"):
         open_sink(Path(URL))
     open_sink(URL).abort()
     assert list(tmp_path.iterdir()) == []
@@ -370,7 +370,7 @@ def test_two_runs_on_one_target(memory):
             open_sink(URL)
         open_sink("memory://bucket/other").abort()
         first.commit([part])
-        with pytest.raises(PlanError, match="has ended"):
+        with pytest.raises(PlanError, match="is closed"):
             first.commit([part])
     same(read(URL), frame())
     assert names(memory) == ["_manifest.json", part.files[0].name]

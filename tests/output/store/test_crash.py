@@ -79,7 +79,7 @@ def test_old_or_new_whichever_call_fails(failing, monkeypatch, caplog, case, how
         if raised is None:
             assert now == new
         elif now == new and not isinstance(raised, Killed):
-            assert "unless the store did get the manifest" in str(raised)
+            assert "unless the store received the manifest" in str(raised)
         monkeypatch.setattr(store_lock, "LEASE_S", -1.0)  # where its marker could not be removed
         open_sink(URL, if_exists="append").abort()
         monkeypatch.setattr(store_lock, "LEASE_S", 120.0)

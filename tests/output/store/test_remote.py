@@ -41,7 +41,7 @@ def caused(error, cause):
         (PermissionError(errno.EACCES, SECRET), PermissionError, "(PermissionError)"),
         (NoCredentialsError(SECRET), PermissionError, "no credentials were found"),
         (caused(FileNotFoundError(SECRET), ClientError(404, "NoSuchBucket")), FileNotFoundError,
-         "no such bucket or container (404 NoSuchBucket); make it first"),
+         "no such bucket or container (404 NoSuchBucket); create it first"),
         (FileNotFoundError(SECRET), FileNotFoundError, "no such bucket or container"),
         (NotImplementedError(SECRET), OSError, "can be read, and not written to"),
         (OSError(errno.EROFS, SECRET), OSError, "(Read-only file system)"),

@@ -156,7 +156,7 @@ def test_sums_of_integers_are_exact_and_never_wrap(dtype, data):
     if np.iinfo(wide).min <= exact <= np.iinfo(wide).max:
         assert int(fit_integers(total, wide, "s")[0]) == exact
     else:
-        with pytest.raises(ReduceError, match=f"s is {exact}, which {wide} can't hold"):
+        with pytest.raises(ReduceError, match=f"s is {exact}, which does not fit {wide}"):
             fit_integers(total, wide, "s")
 
 

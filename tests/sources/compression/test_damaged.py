@@ -105,7 +105,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused_with_the_byte(tmp_path, name
             assert f"byte {error.start:,} of the file's {stop:,}" in str(error)
             assert codec == "zip" or error.start == stop or "bgzf" in str(error)
         else:
-            assert "is that of" in str(error), "only where not even the beginning is there"
+            assert " means " in str(error), "only where not even the beginning is there"
             assert stop < 16
     path.write_bytes(b"")
     assert "empty" in str(refusal(path))
@@ -146,7 +146,7 @@ def test_zeros_behind_xz_come_by_fours(tmp_path):
     path.write_bytes(SMALL["xz"] + bytes(8) + SMALL["xz"] + bytes(4))
     assert text_of(path) == TEXT * 2
     path.write_bytes(SMALL["xz"] + bytes(6) + SMALL["xz"])
-    assert "zeros" in str(refusal(path, ReadError))
+    assert "padding" in str(refusal(path, ReadError))
 
 
 @pytest.mark.parametrize("codec", [one for one in CODECS if one != "zip"])
@@ -188,7 +188,7 @@ def test_plain_text_under_a_codecs_suffix_is_refused(tmp_path, codec):
     path = tmp_path / f"a.csv{SUFFIXES[codec]}"
     path.write_bytes(TEXT)
     message = str(refusal(path, PlanError))
-    assert f"that of {codec}" in message
+    assert f"means {codec}" in message
     assert "compression=None" in message
 
 
@@ -199,7 +199,7 @@ def test_one_codec_under_the_suffix_of_another_is_refused_or_asked_for(tmp_path)
     assert open_dataset(path, compression="bz2").head(1).b[0] == "x0"
     assert "holds bz2" in str(refusal(path, PlanError, compression="zstd"))
     (tmp_path / "b.csv").write_bytes(TEXT)
-    assert "none of its beginnings" in str(refusal(tmp_path / "b.csv", compression="gzip"))
+    assert "not its header" in str(refusal(tmp_path / "b.csv", compression="gzip"))
 
 
 def test_formats_that_are_binary_are_not_read_within_a_codec(tmp_path):

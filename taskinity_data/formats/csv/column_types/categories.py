@@ -111,9 +111,9 @@ def infer_categories(
     if not plan_slices(nbytes_of(files), len(files), scan=scan).is_whole:
         raise PlanError(
             f"column {unsettled[0].label!r}: dtype='category' takes its categories from the whole "
-            f"file, and more than {SCAN_NBYTES // 1_000_000} MB are not looked at before a run; "
-            "give schema='scan' to look at all of it, name them, "
-            "pandas.CategoricalDtype(['a', 'b']), or read 'str'"
+            f"file, but at most {SCAN_NBYTES // 1_000_000} MB are read before a run; give "
+            "schema='scan' to read all of it, name the categories, pandas.CategoricalDtype(['a', "
+            "'b']), or read 'str'"
         )
     texts: dict[Hashable, dict[str, None]] = {column.label: {} for column in unsettled}
     for frame, _ in iter_texts(files, options, scan=scan):
@@ -160,7 +160,7 @@ def parse_categories(texts: Sequence[str], dtype: Any, options: CsvOptions) -> A
         return none
     names = ("true_values", "false_values", "decimal", "thousands")
     with warnings.catch_warnings():
-        # Of values that are none of the categories that were named: reading reports them.
+        # Values that are not among the given categories warn here; reading reports them.
         warnings.simplefilter("ignore")
         return parse_column(texts, options, names, dtype=dtype, na_filter=False).array
 
@@ -173,7 +173,7 @@ def with_categories(
     Raises
     ------
     Misfit
-        A text was not there when the categories were found, or is none of those that were named.
+        A string was not there when the categories were found, or is not a given category.
     """
     categories = [column for column in columns if isinstance(column, CategoryColumn)]
     if categories and isinstance(part, pa.Table):
@@ -194,5 +194,5 @@ def convert(texts: pd.Series, column: CategoryColumn) -> pd.Series:
     lost = (codes < 0) & texts.notna().to_numpy()
     if lost.any():
         row = int(lost.argmax())
-        raise Misfit(column, row, texts.iloc[row], "str", "is none of the categories")
+        raise Misfit(column, row, texts.iloc[row], "str", "is not one of the categories")
     return pd.Series(pd.Categorical.from_codes(codes, dtype=column.dtype), index=texts.index)

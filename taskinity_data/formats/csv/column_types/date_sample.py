@@ -90,14 +90,14 @@ class DateObservation:
     is_far: bool = False
 
     def look(self, texts: pd.Series, *, is_known_first: bool) -> None:
-        """See some more texts, which come right behind the last ones where `is_known_first`."""
+        """See some more texts, which come right after the last ones where `is_known_first`."""
         self.has_rows |= len(texts) > 0
         values = values_of(texts)
         if self.is_text or values.empty:
             return
         if has_clock_words(values):
             raise PlanError(
-                f"column {self.label!r}: 'now' and 'today' are other times in each chunk; leave it "
+                f"column {self.label!r}: 'now' and 'today' differ from chunk to chunk; leave it "
                 "out of parse_dates and convert it in the chunk function"
             )
         if self.format is None:
@@ -108,7 +108,7 @@ class DateObservation:
     def guess(self, values: pd.Series, *, is_known_first: bool) -> None:
         if not is_known_first:
             raise PlanError(
-                f"column {self.label!r}: pandas guesses its format from its first value, which is "
+                f"column {self.label!r}: pandas infers its format from its first value, which is "
                 "not in the sample; give date_format=, or schema='scan'"
             )
         first = values.iloc[0]
@@ -117,8 +117,8 @@ class DateObservation:
             return
         if are_dates_one_by_one(values, dayfirst=self.dayfirst):
             raise PlanError(
-                f"column {self.label!r}: pandas guesses no format from its first value {first!r} "
-                "and would guess at each value alone; give date_format="
+                f"column {self.label!r}: pandas infers no format from its first value {first!r} "
+                "and would parse each value individually; give date_format="
             )
         self.is_text = True
 
@@ -132,7 +132,7 @@ class DateObservation:
         if self.dtype is None:
             self.dtype = dtype
         elif zone_of(self.dtype) != zone_of(dtype):
-            # Of several offsets pandas makes no dates.
+            # pandas does not parse several offsets as dates.
             self.is_text = True
         elif UNITS.index(unit_of(dtype)) > UNITS.index(unit_of(self.dtype)):
             self.dtype = dtype
@@ -147,8 +147,8 @@ class DateObservation:
             return DateColumn(self.label, "str", np.dtype("datetime64[s]"))
         if self.is_far and unit_of(self.dtype) == "ns":
             raise PlanError(
-                f"column {self.label!r}: some dates need nanoseconds and some are too far for "
-                "them; leave it out of parse_dates and convert it in the chunk function"
+                f"column {self.label!r}: some dates need nanoseconds and some are out of their "
+                "range; leave it out of parse_dates and convert it in the chunk function"
             )
         return DateColumn(self.label, "str", self.dtype, format=self.format)
 

@@ -41,7 +41,7 @@ CLOCK_WORDS = ("now", "today")
 
 
 NO_DATES = ("", "NaT", "nat", "NAT", "nan", "NaN", "NAN")
-"""Texts that are missing dates, beside those that are missing in every column."""
+"""Strings that are missing dates, in addition to those that are missing in every column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class DateColumn(Column):
     Attributes
     ----------
     format : str or None
-        As `pandas.to_datetime` takes it; None where no value has been seen.
+        As `pandas.to_datetime` takes it; None if no value has been seen.
     """
 
     format: str | None = None
@@ -81,7 +81,7 @@ def unit_of(dtype: Any) -> str:
 
 
 def zone_of(dtype: Any) -> Any:
-    """Return the time zone of a dtype of dates, None where it has none."""
+    """Return the time zone of a dtype of dates, None if it has none."""
     return dtype.tz if isinstance(dtype, pd.DatetimeTZDtype) else None
 
 
@@ -111,17 +111,16 @@ def date_labels(requested: Sequence[Any], labels: Sequence[Hashable]) -> list[Ha
 def check_dates(
     dates: Sequence[Hashable], named: Mapping[Hashable, Column], labels: Sequence[Hashable]
 ) -> None:
-    """Raise `PlanError` where a column of dates has another type too, or is not read."""
+    """Raise `PlanError` if a column of dates has another type too, or is not read."""
     for label in dates:
         if label in named:
             raise PlanError(
-                f"column {label!r}: parse_dates= and dtype= (or schema=) both name its type; keep "
+                f"column {label!r}: parse_dates= and dtype= (or schema=) both set its type; keep "
                 "one"
             )
         if label not in labels:
             raise PlanError(
-                f"parse_dates: column {label!r} is not among those of usecols= or schema=; add it "
-                "there"
+                f"parse_dates: column {label!r} is not in usecols= or schema=; add it there"
             )
 
 
@@ -150,7 +149,7 @@ def convert(texts: pd.Series, column: DateColumn) -> pd.Series:
     """Return the dates that `texts` are, of the column's dtype."""
     if has_clock_words(texts):
         row = int(texts.isin(CLOCK_WORDS).to_numpy().argmax())
-        raise Misfit(column, row, texts.iloc[row], "str", "is another time in each chunk")
+        raise Misfit(column, row, texts.iloc[row], "str", "differs from chunk to chunk")
     try:
         return fit(texts, column)
     except (ValueError, TypeError):
@@ -195,5 +194,5 @@ def values_of(texts: pd.Series) -> pd.Series:
 
 
 def has_clock_words(texts: pd.Series) -> bool:
-    """Return whether a text stands for the time at which it is read."""
+    """Return whether a text means the time at which it is read."""
     return bool(texts.isin(CLOCK_WORDS).any())

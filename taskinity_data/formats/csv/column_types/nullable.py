@@ -52,13 +52,13 @@ class NullableColumn(Column):
 
 
 def check_given(columns: Iterable[Column], backend: str | None) -> None:
-    """Refuse dtypes that are named and that pandas reads as others beside `dtype_backend`."""
+    """Refuse dtypes that pandas changes with `dtype_backend`."""
     for column in columns:
         if backend is not None and column.kind != "str":
             raise PlanError(
-                f"column {column.label!r}: dtype={str(column.dtype)!r} is another beside "
-                f"dtype_backend={backend!r} (of int64 pandas makes float64); leave one of them "
-                "out, or name a nullable dtype such as 'Int64'"
+                f"column {column.label!r}: dtype={str(column.dtype)!r} would change with "
+                f"dtype_backend={backend!r} (int64 becomes float64 in pandas); leave one of them "
+                "out, or give a nullable dtype such as 'Int64'"
             )
 
 
@@ -68,8 +68,9 @@ def check_nullable_index(columns: Iterable[Column]) -> None:
         is_arrow = isinstance(column, NullableColumn) and isinstance(column.dtype, pd.ArrowDtype)
         if is_arrow and column.kind == "int64":
             raise PlanError(
-                f"index_col={column.label!r}: beside dtype_backend='pyarrow' pandas makes floats "
-                "of an index of integers where any is missing; set the index in the chunk function"
+                f"index_col={column.label!r}: with dtype_backend='pyarrow', pandas converts an "
+                "index of integers with missing values to floats; set the index in the chunk "
+                "function"
             )
 
 
@@ -122,8 +123,8 @@ def freeze_nullable(
 def beyond_int64(where: str, backend: str) -> PlanError:
     """Return the refusal of integers that are too large for a nullable dtype."""
     return PlanError(
-        f"{where}: integers beyond int64 can't be read beside dtype_backend={backend!r}, since "
-        "what pandas makes of them depends on all values; name dtype={COLUMN: 'str'}"
+        f"{where}: integers beyond int64 can't be read with dtype_backend={backend!r}, since what "
+        "pandas makes of them depends on all values; name dtype={COLUMN: 'str'}"
     )
 
 

@@ -1,7 +1,7 @@
 """Where records end in a block of CSV, found a machine word of 64 bytes at a time.
 
-It answers where nothing is commented out and quotes stand at the edges of fields alone; of other
-blocks it answers None.
+It answers if there are no comments and quotes are only at the edges of fields; of other blocks it
+answers None.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class BlockBits:
                 self._edges = self._edges | self._find_mark(byte)
 
     def find_ends(self, is_quoted: bool) -> Ends | None:
-        """Return the record ends, where quotes stand at the edges of fields alone.
+        """Return the record ends, if quotes are only at the edges of fields.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class BlockBits:
         Returns
         -------
         Ends or None
-            None where the block is not regular under this assumption.
+            None if the block is not regular under this assumption.
         """
         if self._quotes is None:
             inside = np.full_like(self._line_ends, ~ZERO) if is_quoted else None
@@ -137,7 +137,7 @@ class BlockBits:
         return pack_bits(np.equal(self._block, byte, out=self._scratch))
 
     def _find_mark(self, byte: int) -> Words:
-        """Return where `byte` stands and is not escaped."""
+        """Return where `byte` is and is not escaped."""
         bits = self._find(byte)
         return bits if self._unescaped is None else bits & self._unescaped
 
@@ -156,7 +156,7 @@ class BlockBits:
         return inside is None or bool((self._find_mark(byte) & ~inside).any())
 
     def _find_blank(self, ends: Words, *, is_quoted: bool) -> Words | None:
-        """Return the ends of blank lines, among `ends`; None where there are none."""
+        """Return the ends of blank lines, among `ends`; None if there are none."""
         firsts = _after(ends, 0 if is_quoted else 1)
         # Line ends, spaces and tabs are all below: most blocks have no such byte at a line's start.
         low = pack_bits(np.less_equal(self._block, ord(" "), out=self._scratch))
@@ -211,8 +211,8 @@ def _before(bits: Words) -> Words:
 def _after_runs(starts: Words, runs: Words) -> Words:
     """Return the bits right after those runs of set bits whose first bits are in `starts`.
 
-    A sum carries through a run and comes out behind it; whole numbers of any length carry across
-    words. A run that reaches the block's end has nothing behind it.
+    A sum carries through a run and comes out after it; whole numbers of any length carry across
+    words. A run that reaches the block's end has nothing after it.
     """
     total = int.from_bytes(starts.tobytes(), "little") + int.from_bytes(runs.tobytes(), "little")
     carried = np.frombuffer(total.to_bytes(runs.nbytes + 1, "little"), np.uint8, runs.nbytes)
@@ -221,7 +221,7 @@ def _after_runs(starts: Words, runs: Words) -> Words:
 
 
 def _find_escaped(escapes: Words) -> Words:
-    """Return the bits behind runs of an odd number of escapes, the last of which is not escaped."""
+    """Return the bits after runs of an odd number of escapes, the last of which is not escaped."""
     starts = escapes & ~_after(escapes, 0)
     even = np.uint64(0x5555_5555_5555_5555)
     from_even = _after_runs(starts & even, escapes) & ~even

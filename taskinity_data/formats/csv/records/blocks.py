@@ -1,6 +1,6 @@
 """A range of bytes as blocks that end where lines do, read one after another.
 
-Whether a block's first byte lies within quotes is not known here.
+Whether a block's first byte is within quotes is not known here.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class RecordBlock(NamedTuple):
     """A run of bytes.
 
     It is the first `nbytes` bytes of the buffer, with `FILL` up to a whole number of 64-byte words.
-    `is_closed`: it ends with a line end, which may stand within quotes.
+    `is_closed`: it ends with a line end, which may be within quotes.
     """
 
     buffer: Buffer
@@ -138,7 +138,7 @@ def open_source(source: Source) -> Iterator[ReadInto]:
 
 
 def skip_bom(read: ReadInto, start: int, stop: int) -> int:
-    """Return where data begin in a range: behind a byte order mark at 0."""
+    """Return where data begin in a range: after a byte order mark at 0."""
     head = bytearray(len(BOM_UTF8))
     if start > 0 or stop < len(head) or read(memoryview(head), 0) < len(head):
         return start
@@ -171,7 +171,7 @@ def read_blocks(
 
     Notes
     -----
-    A block is longer by what the one before left behind its last line end, never by more than
+    A block is longer by what the one before left after its last line end, never by more than
     `block_nbytes`; a line longer than that goes out in blocks that are not closed. No block that is
     not the last ends with a CR of which the next byte could change the meaning.
     """
@@ -189,7 +189,7 @@ def read_blocks(
         if n_read < count:
             raise SourceChanged(
                 f"the file ends at byte {offset + n_read:,}, but {stop:,} were expected: it was "
-                "cut short after it was planned; plan again",
+                "truncated after it was planned; plan again",
                 start=offset,
             )
         offset += count
@@ -211,11 +211,11 @@ def read_blocks(
 
 
 def find_last_line_end(data: bytearray, stop: int, dialect: Dialect) -> int:
-    r"""Return the offset behind the last sure line end in ``data[:stop]``, 0 where there is none.
+    r"""Return the offset after the last sure line end in ``data[:stop]``, 0 where there is none.
 
     Notes
     -----
-    Behind a sure line end pandas is at the beginning of a record or within quotes, and nowhere
+    After a sure line end pandas is at the beginning of a record or within quotes, and nowhere
     else. Not sure are those that may be escaped, and a CR before a LF, before a `sep` (which pandas
     swallows after a blank line), or before an unseen byte.
     """

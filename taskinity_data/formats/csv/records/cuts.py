@@ -39,7 +39,7 @@ class Grain(NamedTuple):
     start, stop : int
         Bytes.
     rows : int or None
-        Rows that pandas makes of it; None where the cut was found by seeking.
+        Rows that pandas makes of it; None if the cut was found by seeking.
     """
 
     start: int
@@ -90,8 +90,8 @@ def find_grains(
     One pass, with about ``4 * block_nbytes`` bytes in memory, and a grain's last block and the next
     record's end must be seen before it is yielded. Where the dialect promises
     ``newlines_in_values=False`` there is no pass: about 64 KiB are read around each cut, which then
-    is the first line end from the target on (so that blank lines may stand at a grain's end or fill
-    it), and rows stay unknown; `count_rows` counts them.
+    is the first line end from the target on (so that blank lines may end a grain or fill it), and
+    rows stay unknown; `count_rows` counts them.
     """
     if grain_nbytes < 1:
         raise ValueError(f"grain_nbytes={grain_nbytes}: a grain has at least one byte")
@@ -107,7 +107,7 @@ def find_grains(
 
 
 def _cut(scans: Iterable[Scan], start: int, grain_nbytes: int) -> Iterator[Grain]:
-    """Grains from record ends, each held until a record behind it shows that it is not the last."""
+    """Grains from record ends, each held until a record after it shows that it is not the last."""
     waiting: Grain | None = None
     offset, rows = start, 0
     for scan in scans:
@@ -153,9 +153,9 @@ def _list_ends(scan: Scan) -> Callable[[int], tuple[int, int] | None]:
 
 
 def _seek(read: ReadInto, target: int, stop: int, dialect: Dialect) -> int:
-    """Return the offset behind the first line end at or behind `target`; `stop` where none is."""
+    """Return the offset after the first line end at or after `target`; `stop` where none is."""
     pattern = get_line_end(dialect)
-    # From one byte before the line end's own: it may be an escape. To one behind: see the pattern.
+    # From one byte before the line end's own: it may be an escape. To one after: see the pattern.
     offset = max(target - 2, 0)
     while offset + 2 < stop + 1:
         view = bytearray(min(WINDOW_NBYTES, stop - offset))
@@ -174,7 +174,7 @@ HEAD_WINDOW_NBYTES = 1 << 16
 
 
 def skip_lines(source: Source, start: int, stop: int, count: int, dialect: Dialect) -> int:
-    r"""Return the offset behind `count` lines, counted as ``pandas.read_csv(skiprows=count)`` does.
+    r"""Return the offset after `count` lines, counted as ``pandas.read_csv(skiprows=count)`` does.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def skip_lines(source: Source, start: int, stop: int, count: int, dialect: Diale
 
     Notes
     -----
-    Holds a line in memory. As in pandas, comments and escapes mean nothing in these lines, a CR
+    Holds a line in memory. As in pandas, comments and escapes have no effect in these lines, a CR
     that begins one does not end it, and a `sep` right after a line that a lone CR ends belongs to
     that line.
 
@@ -228,7 +228,7 @@ def skip_lines(source: Source, start: int, stop: int, count: int, dialect: Diale
 def end_of_record(
     source: Source, start: int, stop: int, count: int, dialect: Dialect
 ) -> int | None:
-    r"""Return the offset behind the `count`-th record from `start`, None where there are fewer.
+    r"""Return the offset after the `count`-th record from `start`, None if there are fewer.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def find_open_quote(data: bytes, start: int, dialect: Dialect) -> tuple[int, int
     Returns
     -------
     tuple of int, or None
-        None where the last record is closed.
+        None if the last record is closed.
 
     Examples
     --------

@@ -21,7 +21,7 @@ __all__ = [
 
 
 WHITESPACE = r"\s+"
-"""The separator that stands for any run of spaces and tabs, as in pandas."""
+"""The separator that means any run of spaces and tabs, as in pandas."""
 
 # They act on where records and fields end, so the cut pass has to know them as well.
 DIALECT = (
@@ -47,7 +47,7 @@ class Dialect:
     sep : str
         Between fields; one ASCII character, or `WHITESPACE`.
     quotechar : str or None
-        Around fields that hold other marks; None where quotes mean nothing (``csv.QUOTE_NONE``).
+        Around fields that hold other marks; None if quotes have no effect (``csv.QUOTE_NONE``).
     doublequote : bool
         Two quotes inside a quoted field are one quote of its text.
     escapechar : str or None
@@ -140,7 +140,7 @@ class Dialect:
 
 
 def parse_csv_dialect(value: Any) -> dict[str, Any]:
-    """Return the options that a dialect of the module `csv` stands for, which win over others."""
+    """Return the options of a dialect of the module `csv`, which override others."""
     if value is None:
         return {}
     try:
@@ -148,8 +148,8 @@ def parse_csv_dialect(value: Any) -> dict[str, Any]:
         marks = {name: getattr(dialect, name) for name in CSV_DIALECT}
     except (csv.Error, AttributeError) as error:
         raise PlanError(
-            f"dialect={value!r}: {error}; give a dialect of the module csv or the name of one, "
-            "such as 'excel'"
+            f"dialect={value!r}: {error}; give a dialect of the csv module or its name, such as "
+            "'excel'"
         ) from error
     return {"sep": marks.pop("delimiter"), **marks}
 
@@ -165,18 +165,18 @@ def parse_dialect(arguments: Mapping[str, Any], *, newlines_in_values: bool) -> 
         raise PlanError("sep= and delimiter= are the same option; give one of them")
     sep = arguments.get("sep", arguments.get("delimiter", ","))
     if sep is None:
-        raise PlanError("sep=None lets pandas guess the separator; name it, such as sep=';'")
+        raise PlanError("sep=None lets pandas guess the separator; give it, such as sep=';'")
     values = {name: arguments[name] for name in DIALECT if name in arguments}
     quoting = values.pop("quoting", csv.QUOTE_MINIMAL)
     if quoting not in {csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONE}:
         raise PlanError(
-            f"quoting={quoting!r}: only QUOTE_MINIMAL, QUOTE_ALL and QUOTE_NONE read the same in "
-            "every chunk; leave quoting out and give dtype= for what must stay text"
+            f"quoting={quoting!r}: only QUOTE_MINIMAL, QUOTE_ALL and QUOTE_NONE are supported in "
+            "chunks; leave quoting out and give dtype= for columns that must stay text"
         )
     if quoting == csv.QUOTE_NONE:
         values["quotechar"] = None
     elif values.get("quotechar", '"') is None:
-        raise PlanError("quotechar=None needs quoting=csv.QUOTE_NONE (3) beside it")
+        raise PlanError("quotechar=None requires quoting=csv.QUOTE_NONE (3)")
     dialect = Dialect(sep=sep, newlines_in_values=newlines_in_values, **values)
     names: dict[str, str] = {}
     for name in MARKS:
@@ -196,9 +196,9 @@ def check_byte(name: str, value: Any) -> None:
         raise PlanError(f"{name}={value!r}: must be one character")
     if len(value) > 1 and name == "sep":
         raise PlanError(
-            f"sep={value!r}: a separator of several characters is a regular expression to pandas "
-            "and can't be cut safely; rewrite the file with a separator of one character, or give "
-            r"sep='\s+' where spaces and tabs separate"
+            rf"sep={value!r}: a separator of several characters is a regular expression in pandas "
+            r"and can't be cut safely; rewrite the file with a separator of one character, or give "
+            r"sep='\s+' for spaces and tabs"
         )
     if len(value) > 1 or not value.isascii():
         raise PlanError(f"{name}={value!r}: must be one ASCII character")

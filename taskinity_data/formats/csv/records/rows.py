@@ -35,7 +35,7 @@ class RowRange(NamedTuple):
     Attributes
     ----------
     stop : int
-        Byte behind the last row.
+        Byte after the last row.
     holes : tuple of (start, stop)
         Bytes of lines that are left out, in order.
     """
@@ -44,13 +44,13 @@ class RowRange(NamedTuple):
     holes: tuple[tuple[int, int], ...] = ()
 
     def holes_in(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """Return those between two bytes, neither of which lies within one."""
+        """Return those between two bytes, neither of which is within one."""
         return [hole for hole in self.holes if start <= hole[0] and hole[1] <= stop]
 
     def blank_out(self, data: bytes, start: int, options: CsvOptions) -> bytes:
         """Return `data`, which begins at `start`, with line ends for what is not a row.
 
-        Where blank lines are rows nothing stands in its place.
+        If blank lines are rows, nothing replaces it.
         """
         holes = self.holes_in(start, start + len(data))
         if not holes:
@@ -64,7 +64,7 @@ class RowRange(NamedTuple):
 
 
 def find_rows(file: SourceFile, data_start: int, options: CsvOptions) -> RowRange | None:
-    """Return the rows of `file`, None where they are all that is there.
+    """Return the rows of `file`, None if they are all that is there.
 
     Raises
     ------
@@ -93,8 +93,8 @@ def find_holes(
     runs = [(lines[a], lines[b - 1] + 1) for a, b in pairwise([0, *breaks, len(lines)])]
     if len(runs) > MAX_HOLES:
         raise PlanError(
-            f"skiprows=: lists {len(runs):,} separate lines, and {MAX_HOLES:,} can be looked for; "
-            "drop the rows in the chunk function"
+            f"skiprows=: lists {len(runs):,} separate lines, and at most {MAX_HOLES:,} are "
+            "supported; drop the rows in the chunk function"
         )
     # Here a blank line is a line as any other.
     dialect = replace(options.dialect, skip_blank_lines=False, newlines_in_values=True)
@@ -126,7 +126,7 @@ def check_line_end(file: SourceFile, read: Any, stop: int, line: int, options: C
 
 
 def find_stop(file: SourceFile, start: int, rows: RowRange, options: CsvOptions) -> int:
-    """Return the byte behind row `options.nrows` of the rows from `start` on."""
+    """Return the byte after row `options.nrows` of the rows from `start` on."""
     left = options.nrows or 0
     exact = replace(options, dialect=replace(options.dialect, newlines_in_values=True))
     stop = start

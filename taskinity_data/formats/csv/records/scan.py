@@ -68,13 +68,13 @@ class Scan(NamedTuple):
     is_open: bool = False
 
     def find_ends(self) -> npt.NDArray[np.int64]:
-        """Return the offsets behind each record, from the run's first byte; shape (rows,)."""
+        """Return the offsets after each record, from the run's first byte; shape (rows,)."""
         if self.bits is None:
             return np.zeros(self.rows, np.int64)
         return unpack_bits(self.bits) + 1
 
     def find_first(self, offset: int) -> tuple[int, int] | None:
-        """Return the first end at or behind `offset`, and how many ends are up to it, or None.
+        """Return the first end at or after `offset`, and how many ends are up to it, or None.
 
         Costs a look at each word; `find_ends` costs a look at each bit.
         """
@@ -172,7 +172,7 @@ def ends_open(data: bytes, dialect: Dialect) -> bool:
 
 
 def _find_ends(block: RecordBlock, state: State, dialect: Dialect) -> tuple[list[Scan], State]:
-    """Return the block's ends, and the state behind it; half by half where it is irregular.
+    """Return the block's ends, and the state after it; half by half where it is irregular.
 
     So little of it has to be walked.
     """
@@ -250,7 +250,7 @@ def are_regular(data: bytes, seps: bytes, quotechar: str | None) -> bool:
 
 
 def join_texts(texts: Sequence[bytes], dialect: Dialect) -> bytes | None:
-    r"""Return whole records as one text, or None where one of `texts` may end within quotes.
+    r"""Return whole records as one text, or None if one of `texts` may end within quotes.
 
     Examples
     --------
@@ -270,7 +270,7 @@ def join_texts(texts: Sequence[bytes], dialect: Dialect) -> bytes | None:
 
 
 def trim_to_records(window: bytes, seps: bytes, quotechar: str | None) -> bytes | None:
-    """Return the whole records inside a window that begins anywhere, None where it is unclear.
+    """Return the whole records inside a window that begins anywhere, None if it is unclear.
 
     With quotes in the window, the bytes after its first line end must read regularly from outside
     quotes and irregularly from inside. Without any, they are taken for records.

@@ -31,7 +31,7 @@ CR, LF, SPACE = b"\r\n "
 
 
 class State(IntEnum):
-    """Where in a record a place lies."""
+    """The position within a record."""
 
     RECORD = 0  # at the beginning of a line
     FIELD = 1  # at the beginning of a field
@@ -56,7 +56,7 @@ BETWEEN = frozenset(
 )
 """States in which no record is open."""
 
-# What a step also does, beside going to a state.
+# What a step does in addition to changing the state.
 ENDS_HERE = 16
 ENDS_BEFORE = 32
 STATE_BITS = 15
@@ -104,7 +104,7 @@ class Walker:
         Returns
         -------
         ends : list of int
-            Offsets just behind each record; 0 where the byte before `data` was a record's last.
+            Offsets just after each record; 0 where the byte before `data` was a record's last.
         state : State
         """
         ends: list[int] = []

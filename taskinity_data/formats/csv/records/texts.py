@@ -65,7 +65,7 @@ def nbytes_of(files: Sequence[tuple[SourceFile, Head]]) -> int:
 
 
 def stop_of(file: SourceFile, head: Head) -> int:
-    """Return the byte behind the last row of `file`."""
+    """Return the byte after the last row of `file`."""
     return file.nbytes if head.rows is None else head.rows.stop
 
 
@@ -95,7 +95,7 @@ def find_slices(
     start, stop = head.data_start, stop_of(file, head)
     dialect = options.dialect
     has_holes = head.rows is not None and bool(head.rows.holes)
-    # Where any of these may stand before the window, nothing tells whether a quote in it opens.
+    # If any of these may precede the window, a quote in it may open or close.
     is_blind = dialect.escapechar is not None or dialect.comment is not None or has_holes
 
     def cut(nbytes: int) -> Iterator[Grain]:
@@ -124,7 +124,7 @@ def find_slices(
 def trim_window(
     file: SourceFile, start: int, stop: int, options: CsvOptions
 ) -> tuple[int, int] | None:
-    """Return where the whole records lie in a range that begins and ends anywhere."""
+    """Return where the whole records are in a range that begins and ends anywhere."""
     dialect = options.dialect
     quotechar = dialect.quotechar if dialect.newlines_in_values else None
     window = read_range(file, start, stop)
@@ -185,7 +185,7 @@ def read_text(piece: Piece, options: CsvOptions, rows: RowRange | None = None) -
 
 
 def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
-    r"""Raise `ReadError` where pandas' parser reads a record by what stood before it.
+    r"""Raise `ReadError` if pandas' parser reads a record depending on what precedes it.
 
     After a lone ``\r`` it takes a space for the separator that it is; at the start of a text, or
     after ``\n``, `skipinitialspace` or ``sep=r"\s+"`` drops it.
@@ -196,8 +196,7 @@ def check_returns(piece: Piece, data: bytes, options: CsvOptions) -> None:
         option = " and skipinitialspace=True" if dialect.sep == " " else ""
         raise ReadError(
             f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]: lines end with \\r alone, "
-            f"which can't be cut together with sep={dialect.sep!r}{option}; write the file with "
-            "\\n",
+            f"which is not supported with sep={dialect.sep!r}{option}; write the file with \\n",
             path=piece.path,
             start=piece.start,
         )
