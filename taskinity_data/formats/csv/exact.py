@@ -168,8 +168,9 @@ def conform_int64(values: pd.Series, column: Column, piece: PieceParser) -> pd.S
 
 
 def conform_uint64(values: pd.Series, column: Column, piece: PieceParser) -> pd.Series:
-    is_unsigned = values.dtype == np.uint64
-    if not is_unsigned and not (values.dtype == np.int64 and values.min() >= 0):
+    is_fit = values.dtype == np.uint64 or (values.dtype == np.int64 and values.min() >= 0)
+    may_be_negative = not column.is_given and piece.has_negative_zero
+    if not is_fit or (may_be_negative and piece.texts(column).str.contains("-").any()):
         raise misfit(column, piece)
     return narrowed(values.astype(np.uint64), column)
 

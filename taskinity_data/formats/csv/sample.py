@@ -19,7 +19,12 @@ from taskinity_data.formats.csv.fast import (
     parse_fast,
     split_first_rows,
 )
-from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_column, parse_text
+from taskinity_data.formats.csv.pandas_parser import (
+    TooManyFields,
+    may_hold_negative_zero,
+    parse_column,
+    parse_text,
+)
 from taskinity_data.formats.csv.records.scan import join_texts
 from taskinity_data.formats.csv.records.texts import (
     Slice,
@@ -41,7 +46,7 @@ from taskinity_data.formats.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from taskinity_data.formats.csv.head import Head
     from taskinity_data.formats.csv.options import CsvOptions
@@ -220,6 +225,8 @@ def observe_frame(
         row_cache.add(table, part.pieces)
     if options.dtype_backend is None:
         shown = {label: observe(values[label]) for label in labels}
+        for label in find_negative_zeros(values, part, labels, options):
+            shown[label] |= {"negative"}
     else:
         from taskinity_data.formats.csv.column_types.nullable import observe_nullable
 
@@ -239,6 +246,27 @@ def observe_frame(
             if not unsure:
                 break
     return {label: (shown[label], settled[label]) for label in labels}
+
+
+def find_negative_zeros(
+    values: Mapping[Hashable, pd.Series],
+    part: Slice,
+    labels: Sequence[Hashable],
+    options: CsvOptions,
+) -> list[Hashable]:
+    """Return the columns of integers from 0 up that hold a -0.
+
+    With an integer beyond int64, pandas takes it for a negative number.
+    """
+    zeros = [
+        label
+        for label in labels
+        if values[label].dtype.kind == "i" and values[label].to_numpy().min(initial=1) == 0
+    ]
+    if not zeros or not may_hold_negative_zero(part.data, options):
+        return []
+    texts = parse_tolerantly(part.data, part.labels, options, str)
+    return [label for label in zeros if texts[label].str.contains("-", regex=False).any()]
 
 
 def iter_first_texts(part: Slice, labels: Sequence[Hashable], options: CsvOptions) -> Iterator[Any]:

@@ -691,6 +691,21 @@ def test_a_late_wide_integer_never_changes_what_went_before(tmp_path):
     assert "beyond int64" in str(error)
 
 
+@pytest.mark.usefixtures("_small_sample")
+@pytest.mark.parametrize("zero", ["0", "-0"])
+def test_a_late_minus_zero_is_no_unsigned_integer(zero, tmp_path):
+    rows = ["a,b\n", *[f"{2**63},x\n"] * 2_000, *["7,x\n"] * 4_000, *[f"{2**63},x\n"] * 2_000]
+    rows[4_000] = f"{zero},x\n"
+    file = write(tmp_path, "".join(rows))
+    dtype = whole(file, {})["a"].dtype
+    got = in_chunks(file, 2_000, {})
+    if dtype == "uint64":
+        assert got["a"].dtype == dtype
+    else:
+        assert dtype == "str"
+        assert "'-0' is not a valid uint64" in str(got)
+
+
 @pytest.mark.parametrize("scan", [True, False])
 def test_numbers_stay_numbers_where_a_later_slice_begins_with_a_wide_integer(
     scan, tmp_path, monkeypatch

@@ -121,6 +121,23 @@ def test_what_the_last_record_changes_is_found_and_no_row_is_lost(case, tmp_path
     assert judge_cached(file, {}, 40, 400)["v"].dtype == dtype
 
 
+@pytest.mark.parametrize("zero", ["0", "-0"])
+def test_minus_zero_is_negative_beside_an_integer_beyond_int64(zero, tmp_path):
+    lines = [f"{number},{number % 7}" for number in range(300)]
+    file = write(tmp_path, "n,v\n" + "\n".join([f"0,{zero}", *lines, f"300,{2**63}"]) + "\n")
+    dtype = whole(file, {})["v"].dtype
+    got = judge_cached(file, {}, 40, 400)
+    if dtype == "uint64":
+        assert got["v"].dtype == dtype
+    else:
+        assert dtype == "str"
+        assert "its dtype in pandas depends on their order" in str(got)
+    # A type that the user names is kept, as in pandas.
+    few = write(tmp_path, f"v\n5\n{zero}\n", "few.csv")
+    options = {"dtype": {"v": "uint64"}}
+    assert_frame_equal(read_in_chunks(few, options, 2, 2), whole(few, options))
+
+
 @pytest.fixture
 def numbers(tmp_path):
     """About 3.7 MB in two files: texts, numbers, missing values."""
