@@ -119,10 +119,10 @@ class Column:
 ColumnFacts = frozenset[str]
 """What some slices of a file showed about one column.
 
-It holds ``"null"``, ``"integer"``, ``"negative"``, ``"big"`` (integer of uint64 only), ``"huge"``
-(integer of neither), ``"float"`` (any number, where missing values hide whether they are integers),
-``"bool"``, ``"text"``, ``"wide text"`` (numbers that pandas left as texts for an integer beyond
-int64 among the first of them)."""
+It holds ``"null"``, ``"integer"``, ``"negative"``, ``"zero"`` (the lowest integer of a slice is 0,
+or a -0), ``"big"`` (integer of uint64 only), ``"huge"`` (integer of neither), ``"float"`` (any
+number, where missing values hide whether they are integers), ``"bool"``, ``"text"``,
+``"wide text"`` (numbers that pandas left as texts for an integer beyond int64 among the first)."""
 
 
 def observe(values: pd.Series) -> ColumnFacts:
@@ -137,7 +137,10 @@ def observe(values: pd.Series) -> ColumnFacts:
         return ColumnFacts()
     kind = values.dtype.kind
     if kind == "i":
-        kinds = {"integer"} | ({"negative"} if values.to_numpy().min() < 0 else set())
+        lowest = values.to_numpy().min()
+        kinds = {"integer"}
+        if lowest <= 0:
+            kinds.add("negative" if lowest < 0 else "zero")
     elif kind == "u":
         kinds = {"integer", "big"}
     elif kind == "b":
@@ -178,6 +181,7 @@ def freeze(label: Hashable, kinds: ColumnFacts, *, is_proven: bool) -> Column:
         A column has integers beyond int64 and other values, so that its dtype depends on their
         order.
     """
+    kinds -= {"zero"}
     if "wide text" in kinds:
         # Pandas would have made floats of them, had the slice not begun there.
         kinds = kinds - {"wide text"} | ({"float"} if is_proven else {"text"})

@@ -20,14 +20,7 @@ if TYPE_CHECKING:
     from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.schema import Column
 
-__all__ = [
-    "PieceParser",
-    "TooManyFields",
-    "count_fields",
-    "may_hold_negative_zero",
-    "parse_column",
-    "parse_text",
-]
+__all__ = ["PieceParser", "TooManyFields", "count_fields", "parse_column", "parse_text"]
 
 
 class TooManyFields(ValueError):  # noqa: N818 - it becomes a ReadError where the file is known
@@ -121,13 +114,6 @@ def parse_column(
     return values
 
 
-def may_hold_negative_zero(data: bytes, options: CsvOptions) -> bool:
-    """Return whether `data` may have an integer -0."""
-    decimal = re.escape(options.per_chunk.get("decimal", ".").encode())
-    pattern = rb"-(?<![0-9A-Za-z]-)[^0-9]?0+(?![0-9eE%b])" % decimal
-    return re.search(pattern, data) is not None
-
-
 @dataclass(repr=False, eq=False)
 class PieceParser:
     """The text of a piece, and what pandas makes of it with other dtypes, each parsed once."""
@@ -145,7 +131,9 @@ class PieceParser:
     @cached_property
     def has_negative_zero(self) -> bool:
         """Whether the data may have an integer -0."""
-        return may_hold_negative_zero(self.data, self.options)
+        decimal = re.escape(self.options.per_chunk.get("decimal", ".").encode())
+        pattern = rb"-(?<![0-9A-Za-z]-)[^0-9]?0+(?![0-9eE%b])" % decimal
+        return re.search(pattern, self.data) is not None
 
     @cached_property
     def all_floats(self) -> pd.DataFrame:

@@ -19,12 +19,7 @@ from taskinity_data.formats.csv.fast import (
     parse_fast,
     split_first_rows,
 )
-from taskinity_data.formats.csv.pandas_parser import (
-    TooManyFields,
-    may_hold_negative_zero,
-    parse_column,
-    parse_text,
-)
+from taskinity_data.formats.csv.pandas_parser import TooManyFields, parse_column, parse_text
 from taskinity_data.formats.csv.records.scan import join_texts
 from taskinity_data.formats.csv.records.texts import (
     Slice,
@@ -46,7 +41,7 @@ from taskinity_data.formats.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from taskinity_data.formats.csv.head import Head
     from taskinity_data.formats.csv.options import CsvOptions
@@ -113,6 +108,12 @@ def infer_columns(
             label: freeze_nullable(label, observed[label], backend, is_proven=proven[label])
             for label in labels
         }
+    unsigned = [label for label in labels if observed[label] == {"integer", "zero", "big"}]
+    for texts, _ in iter_texts(files, options, scan=scan) if unsigned else ():
+        for label in unsigned:
+            # With an integer beyond int64, pandas takes -0 for a negative number.
+            is_negative = texts[label].str.contains("-", regex=False).any()
+            observed[label] |= {"negative"} if is_negative else set()
     return {label: freeze(label, observed[label], is_proven=proven[label]) for label in labels}
 
 
@@ -225,8 +226,6 @@ def observe_frame(
         row_cache.add(table, part.pieces)
     if options.dtype_backend is None:
         shown = {label: observe(values[label]) for label in labels}
-        for label in find_negative_zeros(values, part, labels, options):
-            shown[label] |= {"negative"}
     else:
         from taskinity_data.formats.csv.column_types.nullable import observe_nullable
 
@@ -246,27 +245,6 @@ def observe_frame(
             if not unsure:
                 break
     return {label: (shown[label], settled[label]) for label in labels}
-
-
-def find_negative_zeros(
-    values: Mapping[Hashable, pd.Series],
-    part: Slice,
-    labels: Sequence[Hashable],
-    options: CsvOptions,
-) -> list[Hashable]:
-    """Return the columns of integers from 0 up that hold a -0.
-
-    With an integer beyond int64, pandas takes it for a negative number.
-    """
-    zeros = [
-        label
-        for label in labels
-        if values[label].dtype.kind == "i" and values[label].to_numpy().min(initial=1) == 0
-    ]
-    if not zeros or not may_hold_negative_zero(part.data, options):
-        return []
-    texts = parse_tolerantly(part.data, part.labels, options, str)
-    return [label for label in zeros if texts[label].str.contains("-", regex=False).any()]
 
 
 def iter_first_texts(part: Slice, labels: Sequence[Hashable], options: CsvOptions) -> Iterator[Any]:
