@@ -69,7 +69,7 @@ BROKEN = {
     "objects 10,000 deep": ('{"a": ' * 10_000 + "1" + "}" * 10_000 + "\n", "jsonl"),
 }
 ODD = {
-    "a key twice": ('{"a": 1, "a": 2}\n', "jsonl", "twice"),
+    "a key twice": ('{"a": 1, "a": 2}\n', "jsonl", "repeated in one object"),
     "texts and numbers": ('{"a": 1}\n{"a": "x"}\n', "jsonl", "column 'a'"),
     "beyond 64 bits": ('{"a": 18446744073709551616}\n', "jsonl", "column 'a'"),
     "half a pair": ('{"a": "\\ud800"}\n', "jsonl", "surrogate"),

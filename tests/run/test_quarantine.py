@@ -149,7 +149,7 @@ def test_replay_of_an_entry_runs_that_row_alone(ground):
         td.replay(run.run_id, key, tasks={"ProcessChunk": fails_at(33)}, run_dir="runs")
     back = td.replay(run.run_id, key, tasks={"ProcessChunk": fails_at(7)}, run_dir="runs")
     pd.testing.assert_frame_equal(back, FRAME.iloc[[33]].reset_index(drop=True))
-    with pytest.raises(ResumeError, match="no chunk 'other'"):
+    with pytest.raises(ResumeError, match="no finished chunk 'other'"):
         td.replay(run.run_id, "other", run_dir="runs")
 
 

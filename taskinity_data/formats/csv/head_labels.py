@@ -130,8 +130,8 @@ def check_labels(
         extra = frame.index.nlevels
         raise PlanError(
             f"{file}: the first row has {len(frame.columns) + extra} fields but there are "
-            f"{len(frame.columns)} names; pandas would use the first {extra} as an index, which is "
-            "not supported in chunks; give names= for all columns (and header=0 to replace the "
+            f"{len(frame.columns)} names; pandas would make an index of the first {extra}, which "
+            "is not supported in chunks; give names= for all columns (and header=0 to replace the "
             f"header){hint_head(data, options)}"
         )
     labels: tuple[Any, ...] = tuple(
