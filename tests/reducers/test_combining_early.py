@@ -234,7 +234,8 @@ def test_a_run_that_combines_early_gives_the_same_bits_on_every_scheduler(
     assert sizes == [16, 4, 2]
     sizes = budget(0)
     got = td.process(numbers, reduce=reducer, scheduler=scheduler, **options).value
-    assert len(sizes) > 3
+    if scheduler == "synchronous":  # elsewhere the first chunk may be the last to arrive
+        assert len(sizes) > 3
     assert_frame_equal(got, want, check_exact=True)
 
 
