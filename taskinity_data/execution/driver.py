@@ -282,7 +282,10 @@ class Driver:
 
     def _wait(self) -> None:
         """Take in what is done; wait for the first of it at most until the next retry."""
+        was_one_alone = self.chooser.is_one_alone
         self._look()
+        if was_one_alone and not self.chooser.is_one_alone:
+            return  # the others may begin
         longest_s = min(_POLL_S, self.chooser.look_s)
         # Where all is full, what is due waits for something to end, not for its time.
         until_due_s = self._judge.retries.limit_wait(longest_s)

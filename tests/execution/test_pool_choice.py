@@ -231,6 +231,21 @@ def test_no_thread_idles_once_the_first_chunk_has_ended(monkeypatch):
     assert in_flight[0] > 1
 
 
+def test_others_begin_while_the_first_chunk_still_runs(monkeypatch):
+    def look(watch, now_s, *_, **__):
+        watch.begun_s, watch.runs_alone = now_s, False
+
+    def wait(window, timeout_s):
+        in_flight.append(len(window))
+        return wait_as_ever(window, timeout_s)
+
+    in_flight, wait_as_ever, both = [], Window.wait, threading.Barrier(2, timeout=WAIT_S)
+    monkeypatch.setattr(LockWatch, "look", look)
+    monkeypatch.setattr(Window, "wait", wait)
+    td.process(FRAME, lambda chunk: both.wait(), workers=2, chunk_size="30 rows", progress=False)
+    assert in_flight[0] == 2
+
+
 def test_a_job_that_can_not_be_sent_stays_in_threads():
     lock = threading.Lock()
     chooser, fan_out = open_chooser(lambda chunk: lock)
