@@ -25,7 +25,7 @@ from taskinity_data.reducers.column_values import (
     Values,
     from_numbers,
 )
-from taskinity_data.reducers.groups.grouping import Grouping, Merging
+from taskinity_data.reducers.groups.grouping import Grouping, Merging, blocks
 from taskinity_data.reducers.groups.sums import (
     Moments,
     add_floats,
@@ -350,9 +350,11 @@ def _add_sums(
             total[0][code], total[1][code] = pair
             continue
         # Only the groups of this state: it may have a thousandth of all.
-        current = (total[0][code], total[1][code])
-        added = add_floats(current, pair) if is_float else add_integers(current, pair)
-        total[0][code], total[1][code] = added
+        for rows in blocks(len(code)):
+            groups, more = code[rows], (pair[0][rows], pair[1][rows])
+            current = (total[0][groups], total[1][groups])
+            added = add_floats(current, more) if is_float else add_integers(current, more)
+            total[0][groups], total[1][groups] = added
     return total[0], total[1]
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Grouping", "Merging", "encode_texts", "factorize", "group_rows", "order_groups", "regroup",
+    "Grouping", "Merging", "blocks", "encode_texts", "factorize", "group_rows", "order_groups",
+    "regroup",
 ]  # fmt: skip
 
 
@@ -158,19 +159,17 @@ def _dense(
 ) -> tuple[NDArray[np.integer[Any]], NDArray[np.intp]]:
     """Return codes without gaps for numbers below `n_values` (-1 stays), and the numbers."""
     if n_values <= _table_size(len(joint)):
-        # A table of all values: 4 ns a row; hashing takes 20 to 100.
-        has_null = joint.dtype.kind == "i" and len(joint) > 0 and bool(joint.min() < 0)
         numbers = _find_few(joint)
         if numbers is None:
-            counts = count_codes(joint[joint >= 0] if has_null else joint, n_values)
-            numbers = np.flatnonzero(counts)
+            occurs = np.zeros(n_values + 1, dtype=np.bool_)  # of -1 too, which is the last
+            occurs[joint] = True
+            numbers = np.flatnonzero(occurs[:-1])
         if len(numbers) == n_values:
             return joint, numbers
-        dtype = _narrow_dtype(len(numbers))
-        new_codes = np.full(n_values + 1, -1, dtype=dtype)  # of -1 too, which is the last
+        new_codes: Any = np.full(n_values + 1, -1, _narrow_dtype(len(numbers)))  # of -1 too
         new_codes[numbers] = np.arange(len(numbers))
-        codes = np.empty(len(joint), dtype=dtype)
-        for rows in _blocks(len(joint)):
+        codes = np.empty(len(joint), dtype=new_codes.dtype)
+        for rows in blocks(len(joint)):
             new_codes.take(joint[rows], out=codes[rows], mode="wrap")
         return codes, numbers
     codes, uniques = pd.factorize(joint)
@@ -207,12 +206,12 @@ def count_codes(codes: NDArray[np.integer[Any]], n_values: int) -> NDArray[np.in
     if n_values > _BLOCK_ROWS:
         return np.bincount(codes, minlength=n_values)
     counts = np.zeros(n_values, dtype=np.int64)
-    for rows in _blocks(len(codes)):
+    for rows in blocks(len(codes)):
         counts += np.bincount(codes[rows], minlength=n_values)
     return counts
 
 
-def _blocks(n_rows: int) -> list[slice]:
+def blocks(n_rows: int) -> list[slice]:
     """Return all rows in blocks that caches hold: NumPy makes 64-bit indexes of narrow ones."""
     return [slice(start, start + _BLOCK_ROWS) for start in range(0, n_rows, _BLOCK_ROWS)]
 
@@ -315,8 +314,9 @@ def _encode_near_integers(
     n_values = int(high) - int(low) + 1
     if n_values > _table_size(len(values)):
         return None
-    unsigned = (values - low).view(f"u{values.itemsize}")
-    codes, numbers = _dense(unsigned.astype(_narrow_dtype(n_values), copy=False), n_values)
+    # What is cut off of wide numbers makes no difference to one that the narrow dtype holds.
+    near = np.subtract(values, low, dtype=_narrow_dtype(n_values), casting="unsafe")
+    codes, numbers = _dense(near, n_values)
     return codes, (numbers.astype(values.dtype) + low).astype(values.dtype, copy=False)
 
 
