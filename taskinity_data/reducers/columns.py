@@ -65,9 +65,6 @@ class ColumnReducer(RowReducer):
         return values.array.astype(np.float64, copy=False)
 
 
-_FLOAT = np.dtype(np.float64)
-
-
 class TopRows(NamedTuple):
     """The largest `rows` of `n_rows` rows; `floats` are columns of integers that pandas holds as
     floats, since some row has a null there.
@@ -98,7 +95,7 @@ class TopK(RowReducer):
         ranked = to_frame(table, self.by, "top_k()", is_exact=True)
         if ranked is None:
             return TopRows(0, None)
-        positions = self._largest(_drop_lower(ranked, self.by[0], self.k)).index
+        positions = self._largest(ranked).index
         if kind_of(table) == "arrow":
             selected = table.take(positions.to_numpy())
             rows, floats = exact_rows(selected, table, "top_k()")
@@ -122,10 +119,14 @@ class TopK(RowReducer):
         return TopRows(n_rows, self._largest(pd.concat(frames).sort_index()), floats)
 
     def _largest(self, frame: pd.DataFrame) -> pd.DataFrame:
+        by = list(self.by)
         try:
-            return frame.nlargest(self.k, list(self.by))
+            frame.iloc[:0].nlargest(1, by)  # refuses dtypes; beside nulls it may miss rows
         except TypeError as error:
             raise ReduceError(f"{self!r}: {error}") from error
+        high = _drop_lower(frame, by[0], self.k)
+        ranked: pd.DataFrame = high.sort_values(by, ascending=False, kind="stable", key=_with_nan)
+        return ranked.head(self.k)
 
     def finish(self, partial: TopRows | None) -> pd.DataFrame:
         """Return the rows, largest first."""
@@ -134,7 +135,8 @@ class TopK(RowReducer):
         frame = partial.rows.copy(deep=False)
         for name in partial.floats:
             if frame[name].dtype.kind in "iu":
-                frame[name] = as_dtype(frame[name], _FLOAT, f"top_k(): a value of column {name!r}")
+                label = f"top_k(): a value of column {name!r}"
+                frame[name] = as_dtype(frame[name], np.dtype(np.float64), label)
         return frame
 
     def dump(self, partial: TopRows) -> Any:
@@ -151,17 +153,20 @@ class TopK(RowReducer):
 
 
 def _drop_lower(frame: pd.DataFrame, name: Any, k: int) -> pd.DataFrame:
-    """Return the rows of `frame` that have one of the `k` highest numbers of column `name`.
-
-    pandas takes as long for most rows as for the highest ones.
-    """
-    dtype = frame.dtypes[name]
-    if not isinstance(dtype, np.dtype) or dtype.kind not in "iuf" or k >= len(frame):
+    """Return the rows of `frame` that have one of the `k` highest numbers of column `name`."""
+    values = Values(_with_nan(frame[name]), Grouping.of_one(len(frame)))
+    if values.numbers is None or len(values.array) <= k:
         return frame
-    values = frame[name].to_numpy()
-    falling = -values if dtype.kind == "f" else ~values  # NaN stays last
-    limit = np.partition(falling, k - 1)[k - 1]
-    return frame if np.isnan(limit) else frame[falling <= limit]
+    is_high: NDArray[np.bool_] = values.numbers.array >= np.partition(values.array, -k)[-k]
+    if values.is_valid is not None:
+        is_high &= values.is_valid
+    return frame[is_high]
+
+
+def _with_nan(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return Arrow's floats as NumPy's: NaN beside their nulls would be the highest of all."""
+    is_arrow_float = isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind == "f"
+    return column.astype(np.float64) if is_arrow_float else column
 
 
 @hides_frames
@@ -176,7 +181,7 @@ def top_k(k: int, by: Any) -> TopK:
     k : int
         From 1 up.
     by : str or list of str
-        Columns with numbers or times; later ones break ties, then the earlier row.
+        Columns with numbers or times; later ones break ties, then the earlier row. Nulls come last.
 
     Returns
     -------

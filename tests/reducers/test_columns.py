@@ -41,6 +41,30 @@ def test_top_k_is_nlargest_with_the_rows_places(rows, k, by, as_arrow, data, red
     assert_frame_equal(reduce(top_k(k, by), chunks), frame.nlargest(k, by), check_index_type=False)
 
 
+@examples(40)
+@given(
+    rows=st.lists(st.tuples(*[st.sampled_from([None, 0, 1])] * 2), max_size=12),
+    dtypes=st.tuples(*[st.sampled_from(["boolean", "Int64", "Float64", "M8[s]", "arrow"])] * 2),
+    k=st.integers(1, 5),
+    data=st.data(),
+)
+def test_nulls_are_the_last_of_top_k_in_every_cut(rows, dtypes, k, data, reduce, cut):
+    columns = {}
+    for number, dtype in enumerate(dtypes):
+        values = [row[number] for row in rows]
+        if dtype == "arrow":  # whose NaN is none of its nulls
+            values = pd.arrays.ArrowExtensionArray(
+                pa.array([np.nan if x is None and i % 2 else x for i, x in enumerate(values)], "f8")
+            )
+            dtype = None
+        columns[f"by{number}"] = pd.Series(values, dtype=dtype)
+    chunks = cut(pd.DataFrame(columns), data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
+    for n in (1, 2):
+        ranks = [[-1 if x is None else x for x in row[:n]] for row in rows]
+        largest = sorted(range(len(rows)), key=ranks.__getitem__, reverse=True)[:k]
+        assert reduce(top_k(k, ["by0", "by1"][:n]), chunks).index.tolist() == largest
+
+
 def test_top_k_of_times_polars_frames_and_chunks_that_say_nothing(reduce):
     times = pd.DataFrame({"t": pd.to_datetime(["2013-01-02", "2013-01-05", "2013-01-01"])})
     chunks = [times.iloc[:1], pd.DataFrame(), times.iloc[1:].reset_index(drop=True)]
@@ -163,6 +187,17 @@ def test_quantiles_of_few_different_values_are_pandas_own(values, q, data, reduc
     one = reduce(approx_quantiles("x", q[0]), chunks)
     assert type(one) is float
     assert one == pytest.approx(frame.x.quantile(q[0]), nan_ok=True)
+
+
+def test_quantiles_leave_out_nan_beside_the_nulls_of_arrow(reduce, cut):
+    column = pd.arrays.ArrowExtensionArray(pa.array([1.0, None, np.nan, 3.0, 2.0]))
+    frame = pd.DataFrame({"x": column})
+    want = frame.x.quantile([0.25, 1])
+    for cuts in ([], [1, 2, 3]):
+        got = reduce(approx_quantiles("x", [0.25, 1]), cut(frame, cuts))
+        assert got.tolist() == want.tolist()
+        described = reduce(describe(), cut(frame, cuts))
+        assert described.loc["~25%", "x"] == want[0.25]
 
 
 @pytest.mark.parametrize("q", [-0.1, 1.1, [0.5, 2], []])
