@@ -104,7 +104,7 @@ def _answer(run: Any, max_lines: int) -> list[str]:
 
 def _sections(run: Any, is_explained: bool = False) -> dict[str, list[str]]:
     notices = list(run.notices)
-    more = f" (and {len(notices) - 1} more: run.notices)" if len(notices) > 1 else ""
+    more = f" (and {len(notices) - 1} more)" if len(notices) > 1 else ""
     went_well = str(run.status) == "COMPLETED"
     takes_long = run.timings["total"] >= MIN_ADVICE_S
     quarantined = [] if is_explained else describe_quarantine(run)
@@ -151,7 +151,7 @@ def _failures(run: Any, is_explained: bool) -> list[str]:
         for (task, _, status), group in zip(groups.index, groups.itertuples(), strict=True)
     ][:_MAX_ERRORS]
     if len(groups) > _MAX_ERRORS:
-        lines.append(f"and {format_count(len(groups) - _MAX_ERRORS, 'other error')}: run.failures")
+        lines.append(f"and {format_count(len(groups) - _MAX_ERRORS, 'other error')}")
     if not is_explained:
         task, kind, _ = groups.index[0]
         first = failures[(failures["task"] == task) & (kinds == kind)].iloc[0].to_dict()

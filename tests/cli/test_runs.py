@@ -133,6 +133,10 @@ def test_runs_are_listed_shown_and_removed(stoppable, call, monkeypatch):
     assert "Totals: FAILED" in said.stdout
     assert f"Log      {stoppable / '.taskinity' / failed / failed}.log\n" in said.stdout
     assert "ValueError: stop here" in said.stdout
+    assert (
+        f"\nNext     write the full report: taskinity-data report {done}\n"
+        in call("runs", "show", done).stdout
+    )
     shown = json.loads(call("runs", "show", done, "--json").stdout)
     # Ten chunks, and the two tasks that run once.
     assert (shown["value"], len(shown["outcomes"])) == (4950, 12)

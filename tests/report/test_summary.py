@@ -202,7 +202,7 @@ def test_failures_are_grouped_by_error_with_their_number_and_one_traceback():
     assert "ProcessChunk: KeyError: 'x' (1 failed)" in text
     assert text.count("in process_chunk") == 1
     many = pd.concat([make_run().failures.assign(error=f"Error {x}") for x in "abcdefghi"])
-    assert "and 6 other errors: run.failures" in summarise(make_run(failures=many))
+    assert "and 6 other errors" in summarise(make_run(failures=many))
 
 
 def test_errors_that_differ_in_numbers_alone_are_one_group():
@@ -266,7 +266,7 @@ def test_a_run_that_went_well_takes_twelve_lines_at_most():
     assert lines[-6:] == [
         "Output   1 file, 2 rows, 3 B in out",
         "Rows     600, all processed (6.0 MB)",
-        "Note     one and a line (and 1 more: run.notices)",
+        "Note     one and a line (and 1 more)",
         "Time     Reading took 90 % of the work.",
         "Advice   Read less.",
         "Next     print(run.explain()) shows more, run.report() writes a page",

@@ -29,8 +29,9 @@ from taskinity_data.run.options import typed_options
 if TYPE_CHECKING:
     from taskinity_data.events import Event
     from taskinity_data.flow.flow import Flow
+    from taskinity_data.run.result import Run
 
-__all__ = ["execute", "keep", "run"]
+__all__ = ["execute", "keep", "run", "summarise_for_shell"]
 
 _EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "PARTIAL": 3, "INTERRUPTED": 130}
 
@@ -122,7 +123,6 @@ def execute(
         An error before the run begins. A failed run is reported, and not raised.
     """
     from taskinity_data.report.failure import explain_interrupt
-    from taskinity_data.report.summary import colours_stdout, summarise
     from taskinity_data.run.api import run_flow
     from taskinity_data.settings import load_settings
 
@@ -153,15 +153,21 @@ def execute(
             raise
     answer.update(_describe(done))
     _report(done, report, answer)
-    is_failed = str(done.status) == "FAILED"
+    peaks = done.outcomes["peak_nbytes"].dropna()
+    answer.peak_nbytes = int(peaks.max()) if len(peaks) else None
+    answer.text = summarise_for_shell(done, is_explained=str(done.status) == "FAILED")
+    return _EXIT_CODES[str(done.status)]
+
+
+def summarise_for_shell(done: Run, *, is_explained: bool = False) -> str:
+    """Return the summary of a run, with a command as the next step, not a call in Python."""
+    from taskinity_data.report.summary import colours_stdout, summarise
+
     if not done.next_steps:
         is_kept = done.directory is not None
         command = f"taskinity-data report {done.run_id}" if is_kept else "add --report FILE.html"
         done = replace(done, next_steps=(f"write the full report: {command}",))
-    peaks = done.outcomes["peak_nbytes"].dropna()
-    answer.peak_nbytes = int(peaks.max()) if len(peaks) else None
-    answer.text = summarise(done, is_explained=is_failed, is_coloured=colours_stdout())
-    return _EXIT_CODES[str(done.status)]
+    return summarise(done, is_explained=is_explained, is_coloured=colours_stdout())
 
 
 def _command_to_resume(run: Any) -> str:

@@ -63,6 +63,7 @@ def list_(as_json: bool) -> None:
 @as_json_option
 def show(run_id: str, as_json: bool) -> None:
     """Show the run RUN_ID: its summary, and where its log is."""
+    from taskinity_data.cli.commands.run import summarise_for_shell
     from taskinity_data.run.history import load_run
 
     with answering(as_json) as answer:
@@ -86,7 +87,7 @@ def show(run_id: str, as_json: bool) -> None:
         }
         if as_json:
             return
-        click.echo(str(run))
+        click.echo(summarise_for_shell(run))
         if run.log is not None:
             click.echo(f"{'Log':<8} {inert_line(str(run.log))}")
 
