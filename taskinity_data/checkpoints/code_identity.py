@@ -3,7 +3,7 @@
 A function is its bytecode, constants, defaults, closure, and the globals that it reads, through all
 code outside the installation; each global is a part of its own, so that it can be named when it
 has changed. Line numbers, file names and comments are no part of it. It runs nothing of what it
-looks at but `__reduce_ex__`, as pickle would; nothing is ever loaded from what it writes.
+looks at but `__reduce_ex__`, as pickle would.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import copyreg
 import dis
 import functools
+import pickle
 import re
 import sys
 import types
@@ -48,10 +49,10 @@ _LOOK_UP = {"eval", "exec", "getattr", "globals", "query", "vars"}
 _WORD = re.compile(r"[^\W\d]\w*")
 
 _NOT_STATE = {
-    "__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__",
-    "__static_attributes__", "__annotations__", "__annotate__", "__annotate_func__",
-    "__annotations_cache__", "__abstractmethods__", "_abc_impl", "__match_args__",
-    "__dataclass_params__", "__dataclass_fields__", "__orig_bases__", "__parameters__", MARK,
+    "__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__", "__orig_bases__",
+    "__static_attributes__", "__annotate__", "__annotate_func__", "__annotations_cache__", MARK,
+    "__abstractmethods__", "_abc_impl", "__match_args__", "__dataclass_params__",
+    "__dataclass_fields__", "__parameters__",
 }  # fmt: skip
 
 
@@ -99,8 +100,7 @@ def identify(roots: Mapping[str, Any]) -> Identity:
 
 def list_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return the names of parts that differ."""
-    names = dict.fromkeys([*before, *now])
-    return [name for name in names if before.get(name) != now.get(name)]
+    return [name for name in {**before, **now} if before.get(name) != now.get(name)]
 
 
 class _Unstable(Exception):  # noqa: N818 - says what is the matter
@@ -237,13 +237,11 @@ class _Walk:
             out.update(name.encode())
             return
         try:
-            buffers = encode(value)
-        except NoExactForm:
-            buffers = None
-        if buffers is not None:
-            for buffer in buffers:
+            for buffer in encode(value):
                 out.update(buffer)
             return
+        except NoExactForm:
+            pass
         wrapped = getattr(value, "__wrapped__", None)
         if kind.__module__ == "functools" and wrapped is not None:
             self._all(b"wrapped", (wrapped,), out)
@@ -256,6 +254,8 @@ class _Walk:
         reduce = copyreg.dispatch_table.get(kind)
         try:
             parts = reduce(value) if reduce is not None else value.__reduce_ex__(4)
+            if isinstance(parts, str):
+                pickle.dumps(value)  # raises where this name is not the one of `value`
         except Exception as error:
             raise _Unstable(f"{kind.__module__}.{kind.__qualname__}: {error}") from error
         self._reduced_values.append(parts)  # so that no id is reused
@@ -276,7 +276,9 @@ class _Walk:
         if not is_user_name(function.__module__):
             out.update(f"function {function.__module__}.{function.__qualname__}".encode())
             # What a library's decorator holds on to may be the user's.
-            if not function.__closure__ and not hasattr(function, "__wrapped__"):
+            has_more = function.__closure__ or hasattr(function, "__wrapped__")
+            home = sys.modules.get(function.__module__)
+            if not has_more or getattr(home, function.__name__, None) is function:
                 return
         cells = []
         for cell in function.__closure__ or ():
@@ -313,7 +315,9 @@ class _Walk:
         """Queue what `code` reads by name: globals, and own modules, which `_reach` looks into."""
         names = set(names_in(code))
         if names & _LOOK_UP:
-            names |= {word for text in texts_in(code) for word in _WORD.findall(text)}
+            read = (namespace[name] for name in names & namespace.keys())
+            for text in (*texts_in(code), *(value for value in read if isinstance(value, str))):
+                names.update(_WORD.findall(text))
             for name in sorted(names & namespace.keys()):
                 self._global(namespace, name)
         self._names |= names
@@ -354,16 +358,12 @@ class _Walk:
 
     def _global(self, namespace: Mapping[str, Any], name: str) -> None:
         value = namespace[name]
-        if isinstance(value, types.ModuleType):
-            self._module(value)
-            return
         home = namespace.get("__name__", "__main__")
-        if isinstance(value, (types.FunctionType, type)):
-            if not is_user_name(value.__module__) and not hasattr(value, "__wrapped__"):
-                return
-            home, name = value.__module__, value.__qualname__
-            if "<locals>" in name or name == "<lambda>":
-                home, name = str(namespace.get("__name__", "__main__")), f"{name} as global"
+        if isinstance(value, (types.FunctionType, type)) and is_user_name(value.__module__):
+            if "<locals>" in value.__qualname__ or value.__name__ == "<lambda>":
+                name = f"{value.__qualname__} as global"
+            else:
+                home, name = value.__module__, value.__qualname__
         self.add(f"{home}.{name}", value)
 
     def _module(self, module: types.ModuleType) -> None:

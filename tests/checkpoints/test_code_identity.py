@@ -172,6 +172,7 @@ def test_a_module_that_is_handed_on_counts_by_what_any_code_takes_of_it(load, te
     [
         "LIMIT = 1\ndef chunk(x):\n    return x.query('a > @LIMIT')\n",
         "LIMIT = 1\ndef chunk(x):\n    return x.eval('b = a + @LIMIT')\n",
+        "LIMIT, QUERY = 1, 'a > @LIMIT'\ndef chunk(x):\n    return x.query(QUERY)\n",
         "LIMIT = 1\ndef chunk(x):\n    return globals()['LIMIT']\n",
         (
             "class Kind(type):\n    def size(cls):\n        return 1\n"
@@ -183,7 +184,23 @@ def test_what_texts_and_metaclasses_name_counts(load, text):
     before = digest(load(text), "chunk")
     assert digest(load(f"OTHER = 5\n{text}"), "chunk") == before
     changed = text.replace("LIMIT = 1", "LIMIT = 2").replace("return 1", "return 2")
-    assert digest(load(changed), "chunk") != before
+    assert digest(load(changed.replace("QUERY = 1", "QUERY = 2")), "chunk") != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("from statistics import mean as call", "from statistics import median as call"),
+        ("from collections import Counter as call", "from collections import OrderedDict as call"),
+        ("import json as call", "import csv as call"),
+        ("class call:\n    a: int", "class call:\n    a: float"),
+        ("call = np.frompyfunc(lambda x: x, 1, 1)", "call = np.frompyfunc(lambda x: -x, 1, 1)"),
+    ],
+)
+def test_what_a_global_stands_for_counts(load, old, new):
+    text = "import numpy as np\nOLD\ndef chunk(x):\n    return call, x\n"
+    before, after = (digest(load(text.replace("OLD", value)), "chunk") for value in (old, new))
+    assert before != after or after is None
 
 
 def test_modules_that_are_not_loaded_yet_count_by_their_files(load, tmp_path, monkeypatch):
