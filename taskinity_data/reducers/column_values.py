@@ -11,7 +11,7 @@ import pyarrow.types as pat
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.cached_property import cached_property
-from taskinity_data.reducers.groups.grouping import count_codes
+from taskinity_data.reducers.groups.codes import count_codes
 from taskinity_data.reducers.groups.sums import sum_floats, sum_integers
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from taskinity_data.data_kinds import kind_of
 from taskinity_data.errors import ReduceError, hides_frames
 from taskinity_data.reducers.base import RowReducer
 from taskinity_data.reducers.column_values import Values
-from taskinity_data.reducers.groups.grouping import Grouping, factorize
+from taskinity_data.reducers.groups.codes import factorize, unique_near_integers
+from taskinity_data.reducers.groups.grouping import Grouping
 from taskinity_data.reducers.inputs import as_dtype, check_columns, exact_rows, to_arrow, to_frame
 from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.reducers.sketches.hyperloglog import (
@@ -279,7 +280,10 @@ class ApproxDistinctReducer(ColumnReducer):
         """Return the registers and their ranks."""
         column = self._read(data)
         values = Values(column, Grouping.of_one(len(column)))
-        if values.numbers is None:  # hashing objects takes longer than finding equal ones
+        near = unique_near_integers(values.array) if column.dtype.kind in "iu" else None
+        if near is not None:
+            column = pd.Series(near)
+        elif values.numbers is None:  # hashing objects takes longer than finding equal ones
             column = pd.Series(factorize(column)[1])
         elif values.is_valid is not None:
             column = column[values.is_valid]

@@ -14,14 +14,15 @@ import pyarrow as pa
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import PlanError, ReduceError
 from taskinity_data.reducers.column_values import Values
-from taskinity_data.reducers.groups.grouping import encode_texts
+from taskinity_data.reducers.groups.codes import encode_texts
 from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from taskinity_data.reducers.groups.grouping import Codes, Grouping
+    from taskinity_data.reducers.groups.codes import Codes
+    from taskinity_data.reducers.groups.grouping import Grouping
 
 __all__ = [
     "ChunkColumns", "as_dtype", "check_columns", "check_exact", "check_unique", "empty_of",

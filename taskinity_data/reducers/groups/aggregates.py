@@ -25,7 +25,8 @@ from taskinity_data.reducers.column_values import (
     Values,
     from_numbers,
 )
-from taskinity_data.reducers.groups.grouping import Grouping, Merging, blocks
+from taskinity_data.reducers.groups.codes import blocks
+from taskinity_data.reducers.groups.grouping import Grouping, Merging
 from taskinity_data.reducers.groups.sums import (
     Moments,
     add_floats,

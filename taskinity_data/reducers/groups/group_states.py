@@ -19,7 +19,7 @@ from taskinity_data.reducers.inputs import check_exact, join_empty, make_empty
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from taskinity_data.reducers.groups.grouping import Codes
+    from taskinity_data.reducers.groups.codes import Codes
     from taskinity_data.reducers.inputs import ChunkColumns
 
 __all__ = ["measure_groups", "merge_groups", "start_groups"]

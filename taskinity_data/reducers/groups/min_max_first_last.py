@@ -16,7 +16,8 @@ import pandas as pd
 
 from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.column_values import DECIMAL_DIGITS, Answer, Values, from_numbers
-from taskinity_data.reducers.groups.grouping import Grouping, factorize
+from taskinity_data.reducers.groups.codes import factorize
+from taskinity_data.reducers.groups.grouping import Grouping
 from taskinity_data.reducers.inputs import as_dtype
 
 if TYPE_CHECKING:
