@@ -66,7 +66,10 @@ def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset())
             ) from error
         if any("fixed_size_list" in str(field.type) for field in table.schema):
             table = copy_out(table)  # polars takes no part of such a column that holds nulls
-        data: Any = pl.from_arrow(_view_texts(table))
+        try:
+            data: Any = pl.from_arrow(_view_texts(table))
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise pa.ArrowNotImplementedError(str(error).partition("\n")[0]) from error
         data.columns = table.schema.names  # it calls a column without a name by its number
         return data
     frame = table.to_pandas(use_threads=False)

@@ -13,6 +13,7 @@ import duckdb
 import made_tables as made
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from tables_oracle import judge, same_values
 
@@ -166,6 +167,16 @@ def test_parquet_of_duckdb(tmp_path, options):
         read = [chunk.read("arrow") for chunk in dataset.plan(chunk_size="3 rows")]
         found = connection.execute(f"select {', '.join(names)} from '{path}'").fetchall()
         assert [tuple(row.values()) for row in pa.concat_tables(read).to_pylist()] == found
+
+
+@pytest.mark.parametrize("type_", [pa.decimal256(50), pa.timestamp("us", tz="+05:30")])
+def test_types_that_polars_lacks_are_read_as_arrow_and_refused_as_polars(tmp_path, type_):
+    table = pa.table({"a": pa.array([1, None]).cast(type_)})
+    pa.parquet.write_table(table, tmp_path / "a.parquet")
+    [chunk] = open_dataset(tmp_path / "a.parquet").plan()
+    assert chunk.read("arrow") == table
+    with pytest.raises(ReadError, match=r'converted to polars: .*read chunks as "arrow"'):
+        chunk.read("polars")
 
 
 def test_nested_integers_that_pandas_would_round_are_read_as_arrow_and_polars(tmp_path):
