@@ -257,9 +257,10 @@ def narrow(dataset: Dataset, chains: Sequence[Any], reducers: Sequence[Any]) -> 
     if any(chains) or not reducers:
         return dataset
     names = list(dataset.schema.names)
+    levels = [column.name for column in dataset.reader.index]  # chunks have them anyway
     needed: set[str] = set()
     for reducer in reducers:
-        reducer.check(names)
+        reducer.check([*levels, *names])
         columns = reducer.columns()
         if columns is None:
             return dataset

@@ -175,7 +175,7 @@ class CsvReader(Reader):
         Where none is wanted the first is kept, since rows without columns can't be counted.
         """
         by_name = {column.name: column for column in (*self.columns, *self.extra)}
-        names = list(columns) or [self.columns[0].name]
+        names = list(columns) or [column.name for column in self.columns[:1]]
         needed = () if self.filters is None else self.filters.columns
         return replace(
             self,

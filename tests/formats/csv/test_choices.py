@@ -245,6 +245,18 @@ def test_an_index_is_kept_where_other_columns_are_selected_or_filtered_on(tmp_pa
     assert table.column_names == ["b", "c"]
 
 
+def test_reducers_find_levels_of_the_index_where_no_function_is_given(tmp_path):
+    path = tmp_path / "data.csv"
+    options = {"index_col": "k", "chunk_size": 1, "scheduler": "synchronous", "progress": False}
+    path.write_text("k,x\nb,1\na,2\nb,4\n")
+    want = pd.read_csv(path, index_col="k").groupby("k").agg(n=("x", "sum"))
+    assert_frame_equal(
+        td.process(str(path), reduce=td.group_by("k", n=("x", "sum")), **options).value, want
+    )
+    path.write_text("k\nb\na\nb\n")
+    assert td.process(str(path), reduce=td.count(), **options).value == 3
+
+
 class Semicolons(csv.excel):
     delimiter = ";"
     quotechar = "'"
