@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from glob import glob, has_magic
 from pathlib import Path, PurePath
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 
+_LOG = logging.getLogger(__name__)
 _URL = re.compile(r"(?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -171,11 +172,12 @@ def _leave_out_empty(files: list[SourceFile]) -> list[SourceFile]:
         return files
     names = ", ".join(empty[:MAX_NAMED])
     more = f" and {len(empty) - MAX_NAMED:,} more" if len(empty) > MAX_NAMED else ""
-    warnings.warn(
-        f"{len(empty):,} of {len(files):,} files are empty (0 bytes) and are left out: "
-        f"{names}{more}; remove them or write them again",
-        UserWarning,
-        stacklevel=2,
+    _LOG.warning(
+        "%d of %d files are empty (0 bytes) and left out: %s%s; remove them or write them again",
+        len(empty),
+        len(files),
+        names,
+        more,
     )
     return [file for file in files if file.nbytes or file.failure is not None]
 
