@@ -182,7 +182,7 @@ def short_flow(
         stage._replace(chains=((),), policy=policy)
         if reads_only and isinstance(stage, FanOutStage)
         else stage
-        for stage in stages(flow, ("source", *inputs))
+        for stage in stages(flow, tuple(inputs))
         if stage.name != "DataPreparation"
     )
     return flow, steps
@@ -193,5 +193,5 @@ def pass_rows(chunk: Any) -> Any:
     return chunk
 
 
-def _source(source: Any) -> Any:
+def _source(source: Any = None) -> Any:  # a default, since only `replay` calls it
     return source

@@ -65,7 +65,8 @@ class Run(Generic[T]):
     results : dict
         Each task's result, by the flow's names. A fan-out's entry is the list of its results if a
         plain function aggregates (or nothing does), without the failed ones; with a reducer there
-        is none. A numbered sibling's entry is its own result.
+        is none, nor of a fan-out whose results go to the next one alone, item by item. A numbered
+        sibling's entry is its own result.
     status : RunStatus
         ``COMPLETED``, ``PARTIAL`` (something failed, was skipped, quarantined or replaced by a
         fallback), ``FAILED``, ``INTERRUPTED`` (or its process died); for a stored run also

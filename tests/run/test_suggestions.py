@@ -34,6 +34,7 @@ FLOW = td.parse_flow("flow F:\n    Work[*] -> Total\n").bind([work, total])
         (lambda: td.process(FRAME, func=len), "Did you mean 'function'?"),
         (lambda: td.run_flow(FLOW, chunk=FRAME, worker=2), "Did you mean 'workers'"),
         (lambda: td.process(FRAME, reduce=td.mean("dep_dela")), "Did you mean 'dep_delay'?"),
+        (lambda: td.process(FRAME, lambda chunk, source: 1), "no value for parameter 'source'"),
     ],
 )
 def test_a_slip_is_answered_by_the_close_name(call, message):
