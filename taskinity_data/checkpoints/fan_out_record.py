@@ -119,7 +119,7 @@ class FanOutRecord:
             lines.append(
                 f"{self.name} changed ({_list(changed)}): {n_kept:,} finished chunks are run again"
             )
-        elif self.past.start.cutting != self.start.cutting and self.past.cuts:
+        if self.past.start.cutting != self.start.cutting and self.past.cuts:
             lines.append(
                 f"{self.name}: chunk sizes, columns, types or reader options are not those of "
                 "before; chunks that are cut otherwise are run again"

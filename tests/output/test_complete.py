@@ -529,3 +529,10 @@ def test_what_a_fallback_stood_in_for_runs_once_the_function_is_mended(ground):
     done = go(refusing(), on_error=instead, resume=before.run_id)
     assert (str(done.status), ran()) == ("COMPLETED", [3])
     assert numbers() == list(range(100))
+
+
+def test_chunks_that_are_cut_otherwise_are_reported_where_code_changed_too(ground):
+    before = partial(2)
+    done = go(mended, chunk_size="40 rows", resume=before.run_id)
+    assert (ran(), numbers()) == ([0, 4, 8], list(range(100)))
+    assert any("cut otherwise are run again" in notice for notice in done.notices)
