@@ -101,7 +101,9 @@ class Total(RowReducer):
         kind = kind_of(data)
         if kind == "series":
             labels = data.index.to_frame(index=False).set_axis(range(data.index.nlevels), axis=1)
-            columns = ChunkColumns.of_frame(labels.assign(**{_COLUMN: data.array}))
+            # As a Series: of an array of objects pandas would make texts.
+            items = data.set_axis(labels.index)
+            columns = ChunkColumns.of_frame(labels.assign(**{_COLUMN: items}))
             groups = start_groups(columns, labels.columns, [(_COLUMN, self.how)])
             return Labelled(groups, tuple(data.index.names), data.name)
         if kind is not None:

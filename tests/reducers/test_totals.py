@@ -74,6 +74,14 @@ def test_series_keep_the_name_that_all_have_as_in_pandas(how, names, reduce):
     assert_series_equal(reduce(TOTALS[how], chunks), want)
 
 
+@pytest.mark.parametrize("how", ["sum", "min", "max"])
+def test_labelled_texts_that_are_objects_stay_objects(how, reduce):
+    items = [{"a": "x"}, {"a": "y", "b": None}]
+    chunks = [pd.Series(values, dtype=object).rename_axis("k") for values in items]
+    want = getattr(pd.concat(chunks).groupby(level=0), how)()
+    assert_series_equal(reduce(TOTALS[how], chunks), want)
+
+
 def test_series_with_several_levels_keep_their_names(reduce):
     frame = pd.DataFrame({"k": ["a", "b", "a"], "l": [1, 1, 2], "x": [1, 2, 3]})
     want = frame.groupby(["k", "l"]).x.sum()
