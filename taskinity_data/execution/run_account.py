@@ -245,10 +245,7 @@ def _differ(first: tuple[str, ...], columns: tuple[str, ...]) -> str:
     parts = [f"more: {', '.join(map(repr, more))}"] if more else []
     parts += [f"missing: {', '.join(map(repr, fewer))}"] if fewer else []
     differences = "; ".join(parts) or "in another order"
-    return (
-        f"a result has other columns than the first one ({differences}), and pandas.concat fills "
-        "gaps"
-    )
+    return f"a result has other columns than the first one ({differences}), and concat() fills gaps"
 
 
 MAX_LINES, MAX_NBYTES = 10_000, 16 << 20

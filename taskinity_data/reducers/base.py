@@ -220,7 +220,7 @@ class Concat(WholeChunks):
         if kind == "polars":
             import polars as pl
 
-            return pl.concat(partial, how="vertical_relaxed")
+            return pl.concat(partial, how="diagonal_relaxed")
         return pd.concat(partial, ignore_index=True)
 
 

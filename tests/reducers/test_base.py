@@ -116,6 +116,18 @@ def test_concat_of_tables_series_and_polars_frames_keeps_their_kind(reduce):
     assert reduce(concat(), frames).to_dict(as_series=False) == {"i": [1, 2]}
 
 
+@pytest.mark.parametrize("kind", ["arrow", "polars"])
+def test_concat_fills_gaps_as_pandas_does(kind, reduce):
+    chunks = [{"a": [1], "b": ["x"]}, {"b": ["y"], "c": [2.5]}, {}]
+    want = pd.concat([pd.DataFrame(chunk) for chunk in chunks], ignore_index=True)
+    if kind == "arrow":
+        got = reduce(concat(), [pa.table(chunk) for chunk in chunks]).to_pandas()
+    else:
+        pl = pytest.importorskip("polars")
+        got = reduce(concat(), [pl.DataFrame(chunk) for chunk in chunks]).to_arrow().to_pandas()
+    assert_frame_equal(got, want)
+
+
 def test_concat_refuses_what_is_no_frame_and_kinds_that_do_not_mix(reduce):
     with pytest.raises(ReduceError, match="a chunk returned int; use collect"):
         reduce(concat(), [3])
