@@ -193,6 +193,6 @@ def failing(name: str, fail: Callable[[str, BaseException | None], None]) -> Ite
         yield
     except TaskinityDataError as error:
         fail(f"{name}: {error}", error)
-    except Exception as error:  # noqa: BLE001 - a user's combine may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's combine may raise anything
         failure = describe_failure(error)
         fail(f"{name}: combining raised {failure}", failure.error)

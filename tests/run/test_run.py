@@ -998,13 +998,14 @@ def test_ctrl_c_stops_the_run_and_leaves_no_process(scheduler, marked, tmp_path)
     assert alive == []
 
 
-def test_a_combine_that_raises_fails_the_run_whenever_it_is_called(frame):
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_a_combine_that_raises_fails_the_run_whenever_it_is_called(error, frame):
     def break_off(partials):
-        raise ZeroDivisionError("no way")
+        raise error("no way")
 
     # Two chunks are combined when the end of the chunks is known, seventeen before.
     for rows in ("2_500 rows", "300 rows"):
-        with pytest.raises(errors.FlowFailed, match="combining raised ZeroDivisionError: no way"):
+        with pytest.raises(errors.FlowFailed, match=f"combining raised {error.__name__}: no way"):
             td.process(
                 frame,
                 len,

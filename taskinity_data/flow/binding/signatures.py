@@ -67,7 +67,8 @@ def read_parameters(function: Any) -> tuple[Parameter, ...]:
     Raises
     ------
     BindError
-        The function hides its parameters in a way that can't be followed.
+        The function hides its parameters in a way that can't be followed, or has ``**kwargs``
+        alone.
     """
     try:
         signature = _read_signature(function)
@@ -93,6 +94,9 @@ def read_parameters(function: Any) -> tuple[Parameter, ...]:
     ]
     if rest and all(parameter.is_keyword for parameter in parameters):
         parameters.insert(0, Parameter(rest[0].name, is_optional=True, is_positional=True))
+    if not parameters and signature.parameters:
+        (name,) = signature.parameters
+        raise BindError(f"it takes **{name} alone, which nothing fills: name its parameters")
     return tuple(parameters)
 
 

@@ -256,6 +256,13 @@ def test_what_can_not_be_a_chunk_function_is_refused(function: Any, said: str) -
     assert said in problem
 
 
+def test_results_are_not_dropped_by_a_function_of_any_keywords() -> None:
+    tasks = {"data_preparation": data_preparation, "process_chunk": process_chunk,
+             "aggregate_results": lambda **results: results}  # fmt: skip
+    (problem,) = problems_of(THREE, tasks, {"data"})
+    assert problem.startswith("task AggregateResults: it takes **results alone")
+
+
 def test_a_missing_input_is_told_with_close_names() -> None:
     problems = problems_of(THREE, FUNCTIONS, {"dat"})
     assert problems == (
