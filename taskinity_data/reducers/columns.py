@@ -197,7 +197,7 @@ def top_k(k: int, by: Any) -> TopK:
     """
     if isinstance(k, bool) or not isinstance(k, numbers.Integral) or k < 1:
         raise ReduceError(f"top_k({k!r}, ...): k must be an integer from 1 up")
-    columns = tuple(by) if isinstance(by, (list, tuple)) else (by,)
+    columns = tuple(dict.fromkeys(by)) if isinstance(by, (list, tuple)) else (by,)
     if not columns:
         raise ReduceError("top_k() needs a column")
     return TopK(int(k), columns)
@@ -262,7 +262,7 @@ def histogram(column: Any, bins: ArrayLike) -> Histogram:
             f"histogram({column!r}, {bins!r}): give the edges, for example "
             "numpy.linspace(low, high, 21)"
         )
-    edges = np.asarray(bins, dtype=np.float64)
+    edges = pd.to_numeric(np.ravel(bins), errors="coerce").astype(np.float64)
     if len(edges) < len(("left", "right")) or not (edges[1:] > edges[:-1]).all():
         raise ReduceError(f"histogram({column!r}): give at least two edges, in increasing order")
     return Histogram(column, tuple(edges.tolist()))
@@ -394,7 +394,7 @@ def approx_quantiles(column: Any, q: float | Sequence[float]) -> ApproxQuantiles
     Deterministic. See `quantiles`.
     """
     is_one = isinstance(q, numbers.Real)
-    quantiles = [float(x) for x in np.atleast_1d(np.asarray(q, dtype=np.float64))]
+    quantiles = [float(x) for x in pd.to_numeric(np.ravel(q), errors="coerce")]
     if not quantiles or not all(0 <= x <= 1 for x in quantiles):
         raise ReduceError(f"approx_quantiles({column!r}, {q!r}): quantiles are between 0 and 1")
     return ApproxQuantiles(column, quantiles[0] if is_one else tuple(quantiles))

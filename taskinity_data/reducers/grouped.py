@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from taskinity_data.data_kinds import kind_of
+from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError, hides_frames
 from taskinity_data.reducers.base import RowReducer
 from taskinity_data.reducers.column_values import Answer
@@ -172,6 +173,11 @@ def group_by(*by: Any, **aggregates: tuple[Any, str]) -> GroupBy:
         if isinstance(key, (list, tuple)):
             listed = ", ".join(map(repr, key))
             raise ReduceError(f"group_by(): pass keys separately: group_by({listed}, ...)")
+        if not isinstance(key, Hashable):
+            raise ReduceError(
+                f"group_by(): a key is a column's name, not {describe_kind(key)}; pass aggregates "
+                'as new=(column, how): n=("delay", "count")'
+            )
     if len(set(by)) < len(by):
         raise ReduceError(f"group_by(): a key is repeated: {', '.join(map(repr, by))}")
     if not aggregates:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_list_like, is_numeric_dtype
 
 from taskinity_data.data_kinds import describe_kind, kind_of
 from taskinity_data.errors import ReduceError
@@ -271,10 +271,10 @@ class Total(RowReducer):
         return f"{self.how}({shown!r})"
 
 
-def _total(how: str, columns: str | Sequence[str] | None) -> Total:
+def _total(how: str, columns: Any) -> Total:
     if columns is None:
         return Total(how)
-    if isinstance(columns, str):
+    if not is_list_like(columns):
         return Total(how, (columns,), is_single=True)
     names = tuple(columns)
     check_unique(pd.Index(names), f"{how}()")

@@ -507,6 +507,7 @@ def test_what_is_no_frame_is_refused_with_what_to_do():
         (lambda: group_by("k"), "needs what to compute"),
         (lambda: group_by(("a", "b"), n=("x", "count")), r"group_by\('a', 'b', ...\)"),
         (lambda: group_by([], n=("x", "count")), "needs a key"),
+        (lambda: group_by("k", {"x": "sum"}), "a key is a column's name, not dict"),
         (lambda: group_by("k", "k", n=("x", "count")), "is repeated"),
         (lambda: group_by("k", n=("x", "maen")), "Did you mean 'mean'"),
         (lambda: group_by("k", n=("x", ["sum"])), "unknown aggregate"),

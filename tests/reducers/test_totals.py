@@ -269,6 +269,7 @@ def test_totals_of_named_columns_are_a_series_and_refuse_texts(reduce):
     with pytest.raises(ReduceError, match="column 'c' does not hold numbers"):
         reduce(td.mean(["a", "c"]), [frame])
     assert reduce(td.max("c"), [frame]) == "y"
+    assert reduce(td.max(0), [frame.set_axis(range(3), axis=1)]) == 2
     assert (td.sum("a").columns(), td.sum().columns()) == (("a",), None)
     assert [repr(td.sum(one)) for one in (None, "a", ["a", "b"])] == [
         "sum()",
