@@ -18,6 +18,7 @@ import pyarrow as pa
 from taskinity_data.data_kinds import is_dask, is_in_memory
 from taskinity_data.errors import PlanError, ReadError
 from taskinity_data.formats.reader import ReadResult
+from taskinity_data.wording import format_count
 
 __all__ = [
     "StreamBlock",
@@ -72,6 +73,12 @@ class StreamBlock:
 
     def __init__(self, data: Any) -> None:
         self.data = data
+
+    def __repr__(self) -> str:
+        rows = count_rows(self)
+        return f"a {type(self.data).__name__}" + (
+            "" if rows is None else f" of {format_count(rows, 'row')}"
+        )
 
     def load(self, as_: str) -> ReadResult:
         """Return its rows as a kind, with an index from 0, a named index as columns.
