@@ -79,17 +79,23 @@ def test_what_a_chunk_costs_beside_its_bytes_is_not_counted_by_the_byte(tmp_path
 
     def run(*args):
         completed, failed = run_as_ever(*args)
-        return [(chunk, taking(outcome, 0.05)) for chunk, outcome in completed], failed
+        return [(chunk, timed(outcome, chunk.nbytes)) for chunk, outcome in completed], failed
 
-    def taking(outcome, seconds):
-        times = {"duration_s": seconds, "function_s": seconds, "read_s": 0.0, "partial_s": 0.0}
+    def timed(outcome, nbytes):
+        read_s = nbytes * 2e-7
+        times = {
+            "read_s": read_s,
+            "function_s": 0.05,
+            "partial_s": 0.0,
+            "duration_s": read_s + 0.05,
+        }
         return replace(outcome, attempts=(replace(outcome.attempts[-1], **times),))
 
     run_as_ever = trials._run
     monkeypatch.setattr(trials, "_run", run)
     found = td.open_dataset(path).plan(workers=1).estimate(len, workers=1, scheduler="synchronous")
-    # Slices are of 0.1 s, so that by their bytes it would be 40 times as much and more.
-    assert 0.05 <= found.work.function < 20 * 0.05
+    # Eight chunks; by the bytes of slices, which are smaller, it would be 1.8 s.
+    assert 0.2 < found.work.function < 0.8
 
 
 def test_a_given_chunk_size_is_kept(path):
