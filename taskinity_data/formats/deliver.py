@@ -53,6 +53,8 @@ def deliver(table: pa.Table, as_: str, with_nulls: frozenset[str] = frozenset())
     ------
     PlanError
         polars is requested and not installed.
+    pyarrow.ArrowNotImplementedError
+        polars has no such type; pyarrow raises it where pandas has none.
     """
     if as_ == "arrow":
         return table
