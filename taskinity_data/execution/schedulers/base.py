@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +19,7 @@ from taskinity_data.errors import BindError, PlanError
 from taskinity_data.execution.worker.batches import ChildPool, run_items
 from taskinity_data.execution.worker.next_chunk import ThreadQueue
 from taskinity_data.execution.worker.run_item import run_each
-from taskinity_data.execution.worker.thread_time import ThreadTime
+from taskinity_data.execution.worker.thread_time import ThreadTime, add_queued_seconds
 from taskinity_data.machine import limit_results
 
 if TYPE_CHECKING:
@@ -297,6 +298,7 @@ class ThreadStrategy(SendingStrategy):
         super().__init__()
         self.workers = workers
         self.memory_nbytes = memory_nbytes
+        self._cpu_before_s = time.process_time() - time.thread_time()
         self._queue = ThreadQueue(workers)
         threads: list[threading.Thread] = []
         self._threads = threads
@@ -314,8 +316,12 @@ class ThreadStrategy(SendingStrategy):
 
     @property
     def used(self) -> ThreadTime:
-        """What its threads have had of the machine so far."""
-        return ThreadTime.of(tuple(self._threads))
+        """What this process has had of the machine so far, without the thread that asks.
+
+        Libraries compute in threads of their own, for which those of the pool wait.
+        """
+        cpu_s = time.process_time() - time.thread_time() - self._cpu_before_s
+        return ThreadTime(cpu_s, add_queued_seconds(tuple(self._threads)))
 
     def load(self, job: Job) -> Job:
         """Return `job` itself, once it is known that it can go where its time limit needs it."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +23,7 @@ __all__ = [
     "QUIET_S",
     "LockWatch",
     "ThreadTime",
+    "add_queued_seconds",
     "is_lock_shared",
     "queued_seconds",
 ]
@@ -38,28 +38,22 @@ class ThreadTime(NamedTuple):
     cpu_s: float = 0.0
     queued_s: float = 0.0
 
-    @classmethod
-    def of(cls, threads: Iterable[threading.Thread]) -> ThreadTime:
-        """Return the time of `threads` of this process, which are alive."""
-        times = [_read_time(thread) for thread in threads]
-        return cls(sum(each.cpu_s for each in times), sum(each.queued_s for each in times))
+
+def add_queued_seconds(threads: Iterable[threading.Thread]) -> float:
+    """Return for how long `threads`, which are alive, could have run, but had no core.
+
+    Only Linux counts it: elsewhere it is 0.
+    """
+    total_s = 0.0
+    for thread in threads:
+        with suppress(OSError, ValueError):
+            text = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_bytes()
+            total_s += _parse_queued(text)
+    return total_s
 
 
-def _read_time(thread: threading.Thread) -> ThreadTime:
-    try:
-        # Linux alone counts how long a thread that could run got no core.
-        text = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_bytes()
-        return _parse(text)
-    except (OSError, ValueError):
-        pass
-    if thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
-        return ThreadTime()
-    return ThreadTime(time.clock_gettime(time.pthread_getcpuclockid(thread.ident)))
-
-
-def _parse(text: bytes) -> ThreadTime:
-    cpu_ns, queued_ns = map(int, text.split()[:2])
-    return ThreadTime(cpu_ns / 1e9, queued_ns / 1e9)
+def _parse_queued(text: bytes) -> float:
+    return int(text.split()[1]) / 1e9
 
 
 class _File:
@@ -80,7 +74,7 @@ class _File:
         if self.number is not None and now_s - self.read_s > MAX_AGE_S:
             self.read_s = now_s
             try:
-                self.queued_s = _parse(os.pread(self.number, 80, 0)).queued_s
+                self.queued_s = _parse_queued(os.pread(self.number, 80, 0))
             except (OSError, ValueError):
                 self.number = None
         return self.queued_s

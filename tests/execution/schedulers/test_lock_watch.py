@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -126,18 +127,50 @@ def test_a_lock_is_seen_where_the_first_chunk_got_no_core_and_others_have_them(q
     assert watch_twice(no_core, (0.3, 0.06, queued_s, 0)).is_shared is is_shared
 
 
+def use_cpu(seconds):
+    """Compute until the calling thread has had so much CPU time."""
+    until_s = time.thread_time() + seconds
+    while time.thread_time() < until_s:
+        pass
+
+
 def test_a_pool_of_threads_knows_what_they_have_computed():
     strategy = ThreadStrategy(2)
-    assert strategy.used == ThreadTime()
     at_once = threading.Barrier(2)
 
     def compute(number):
         at_once.wait(60)
-        return sum(range(200_000))
+        use_cpu(0.1)
 
     job = Job("A", ((Step("A", compute),),))
     loaded = strategy.load(job)
     pending = [strategy.submit(loaded, [Item(f"k{n}", n, n)], f"k{n}") for n in range(2)]
     assert [len(found) for found in strategy.collect(pending)] == [1, 1]
-    assert strategy.used.cpu_s > 0.0
+    assert strategy.used.cpu_s > 0.2
+    assert strategy.used.queued_s >= 0.0
+    strategy.close()
+
+
+def test_what_a_library_computes_in_threads_for_a_thread_of_the_pool_counts():
+    strategy = ThreadStrategy(1)
+
+    def compute(_number):
+        thread = threading.Thread(target=use_cpu, args=(0.1,))
+        thread.start()
+        thread.join()
+
+    loaded = strategy.load(Job("A", ((Step("A", compute),),)))
+    pending = [strategy.submit(loaded, [Item("k", 0, 0)], "k")]
+    assert [len(found) for found in strategy.collect(pending)] == [1]
+    assert strategy.used.cpu_s > 0.1
+    strategy.close()
+
+
+def test_what_the_driver_computes_does_not_count():
+    strategy = ThreadStrategy(1)
+    before_s = strategy.used.cpu_s
+    at_s = time.process_time() - time.thread_time()
+    use_cpu(0.1)
+    others_s = time.process_time() - time.thread_time() - at_s
+    assert strategy.used.cpu_s - before_s < 0.05 + others_s
     strategy.close()
