@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["SUFFIXES", "list_flows", "load_flow", "save_flow"]
 
 SUFFIXES = (".flow", ".dsl", ".taskinity")
+_MAX_NAMED = 5
 
 
 def load_flow(path: str | os.PathLike[str]) -> Flow:
@@ -39,6 +40,11 @@ def load_flow(path: str | os.PathLike[str]) -> Flow:
         The text does not parse.
     """
     file = _locate(path)
+    if file.is_dir():
+        flows = [flow.name for flow in list_flows(file)]
+        names = ", ".join(flows[:_MAX_NAMED] + ["…"] * (len(flows) > _MAX_NAMED))
+        there = f"pass one of its flow files: {names}" if flows else "it has no flow files"
+        raise FlowError(f"{file} is a directory; {there}", path=str(file))
     if file.suffix.lower() not in SUFFIXES:
         raise FlowError(f"{file}: a flow file is called *{', *'.join(SUFFIXES)}", path=str(file))
     try:

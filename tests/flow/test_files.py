@@ -46,6 +46,15 @@ def test_a_mistake_names_the_file_and_the_place(tmp_path: Path) -> None:
     assert (caught.value.line, caught.value.column) == (2, 6)
 
 
+def test_the_flow_files_of_a_directory_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FlowError, match=r"is a directory; it has no flow files$"):
+        load_flow(tmp_path)
+    for name in "abcdef":
+        save_flow(FLOW, tmp_path / f"{name}.flow")
+    with pytest.raises(FlowError, match=r"pass one of its flow files: a\.flow, .*e\.flow, …$"):
+        load_flow(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["mine.txt", "mine", "mine.py"])
 def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(FlowError, match=r"\*\.flow"):
@@ -69,7 +78,7 @@ def test_what_is_no_text_or_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FlowError, match="byte 8 is not UTF-8"):
         load_flow(tmp_path / "binary.flow")
     (tmp_path / "folder.flow").mkdir()
-    with pytest.raises(FlowError, match="can't be read"):
+    with pytest.raises(FlowError, match="is a directory"):
         load_flow(tmp_path / "folder.flow")
 
 
