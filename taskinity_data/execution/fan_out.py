@@ -349,7 +349,9 @@ class RunningFanOut:
     def planned_rows(self) -> int | None:
         """Rows of all items, as the footers, the cut pass or who took them have counted them."""
         planned = self._listed_rows if self.total_rows is None else self.total_rows
-        is_known = planned is not None or not self.is_cut
+        # A run that stopped may have handed out all, and not have looked for more.
+        is_cut = self.is_cut or 0 < self.total_nbytes == self.cut_nbytes
+        is_known = planned is not None or not is_cut
         return planned if is_known else add_counts([self.chunks.rows, self._counted_rows])
 
     def prove(self) -> None:

@@ -99,17 +99,16 @@ def describe_ledger(run: Any, unit: str) -> list[str]:
     """Return the account of bytes or rows, if there are any: planned = processed + failed + …"""
     account = run.ledger[unit].to_dict()
     planned = account["planned"]
-    if is_unknown(planned) and unit == "rows":
-        # Rows are counted by reading; those that were read are shown.
-        return [f"rows: {_amount(account['processed'])} processed, of an unknown number"]
-    if not planned:
-        return []
     parts = [
         f"{_amount(account[part])} {words}"
         for part, words in _LEDGER_WORDS.items()
         if is_unknown(account[part]) or account[part]
     ]
-    return [f"{unit}: {_amount(planned)} planned = {' + '.join(parts)}"]
+    if is_unknown(planned) and unit == "rows":
+        # Rows are counted by reading; those that were read are shown.
+        counted = [part for part in parts if not part.startswith("unknown")]
+        return [f"rows: {' + '.join(counted) or '0 processed'}, of an unknown number"]
+    return [f"{unit}: {_amount(planned)} planned = {' + '.join(parts)}"] if planned else []
 
 
 def _time(run: Any) -> list[str]:

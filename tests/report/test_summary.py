@@ -101,7 +101,9 @@ def test_the_ledger_names_what_there_was_and_nothing_else():
 def test_rows_that_were_not_known_are_not_called_zero():
     ledger = make_run().ledger
     ledger.loc["planned", "rows"] = pd.NA
-    assert "rows: 480 processed, of an unknown number" in explain(make_run(ledger=ledger))
+    ledger.loc["not_run", "rows"] = pd.NA
+    known = "rows: 480 processed + 100 failed + 20 filtered out, of an unknown number\n"
+    assert known in explain(make_run(ledger=ledger))
 
 
 def test_time_is_split_by_driver_and_workers():
