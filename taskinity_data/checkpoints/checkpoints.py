@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskinity_data.outcome import Outcome, Status
+from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -344,9 +345,9 @@ class Checkpoints:
                 self._say(f"results can't be stored: {error.strerror} ({error.filename})")
         self._early = None
         if self._past is not None:
-            self._report(
-                f"{self.recalled:,} finished chunks of run {self._past.run_id} were reused"
-            )
+            reused = format_count(self.recalled, "finished chunk")
+            was = "was" if self.recalled == 1 else "were"
+            self._report(f"{reused} of run {self._past.run_id} {was} reused")
         if self._quarantine is not None:
             self._quarantine.close(has_completed=status in ("COMPLETED", "PARTIAL"))
         for fan in self._fans.values():

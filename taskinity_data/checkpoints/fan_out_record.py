@@ -25,6 +25,7 @@ from taskinity_data.checkpoints.values import NoExactForm
 from taskinity_data.chunks.chunk import Chunk
 from taskinity_data.chunks.cut_again import IN_MEMORY, find_altered, identify_file
 from taskinity_data.formats.stream import StreamBlock
+from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -117,7 +118,8 @@ class FanOutRecord:
             )
         elif changed and n_kept:
             lines.append(
-                f"{self.name} changed ({_list(changed)}): {n_kept:,} finished chunks are run again"
+                f"{self.name} changed ({_list(changed)}): {format_count(n_kept, 'finished chunk')} "
+                f"{'is' if n_kept == 1 else 'are'} run again"
             )
         if self.past.start.cutting != self.start.cutting and self.past.cuts:
             lines.append(

@@ -74,6 +74,8 @@ def load_run(run_id: str, run_dir: str | os.PathLike[str] | None = None) -> Run:
         {"run_id": run_id, **past.head},
         str(status),
         key=lost.iloc[0] if len(lost) else None,
+        is_resumable=status is RunStatus.PARTIAL
+        or any(fan_out.finished for fan_out in past.fan_outs.values()),
         run_dir=None if folder == load_settings().run_dir.absolute() else str(folder),
     )
     return replace(run, next_steps=tuple(steps))

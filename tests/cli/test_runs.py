@@ -437,3 +437,27 @@ def test_a_url_with_secrets_is_not_typed_again(writing, folder, call):
     writing.bad.clear()
     again = call(*WRITE, "--output", "memory://user:pw@bucket/clean", "--resume", run_id)
     assert again.exit_code == 0, again.stderr
+
+
+def test_a_run_that_stored_nothing_is_not_said_to_be_resumable(stoppable, call):
+    (stoppable / "my_tasks.py").write_text(
+        TASKS.replace("def process_chunk(chunk):", "def process_chunk(chunk):\n    1 / 0")
+    )
+    said = call(*RUN)
+    (run_id,) = runs_of(stoppable)
+    shown = call("runs", "show", run_id).stdout
+    for text in (said.stdout, shown):
+        assert "redrive" not in text
+        assert "run a failed chunk in this process" in text
+
+
+def test_one_chunk_is_reused_and_runs_that_are_equal_are_called_so(stoppable, call, monkeypatch):
+    monkeypatch.setenv("STOP", "raise")
+    arguments = [*RUN[:-1], "50 rows"]
+    call(*arguments)
+    (run_id,) = runs_of(stoppable)
+    said = call(*arguments, "--resume", run_id)
+    assert f"1 finished chunk of run {run_id} was reused" in said.stderr
+    # The run stopped before it looked for more chunks.
+    assert "Rows     100 planned = 50 processed + 50 failed" in said.stdout
+    assert call("runs", "diff", run_id, run_id).stdout == "The runs do not differ.\n"

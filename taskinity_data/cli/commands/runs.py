@@ -106,6 +106,8 @@ def diff(before: str, after: str, as_json: bool) -> None:
         difference = load_run(before).diff(load_run(after))
         answer["differences"] = difference
         if not as_json:
+            if difference.empty:
+                click.echo("The runs do not differ.")
             for kind, name, *values in difference.fillna("absent").itertuples(index=False):
                 before, after = (shorten(value, _MAX_VALUE) for value in values)
                 click.echo(f"{kind} {name}: {before} -> {after}")
