@@ -145,8 +145,12 @@ def unpack_again(file: SourceFile, lost: Unpacked) -> Unpacked:
     ------
     As `unpack_files`; ReadError where the text is another one.
     """
+    packed = replace(file, unpacked=None)
     with _unpacking_again:
-        text = _unpack_again(replace(file, unpacked=None), lost.conversion)
+        text = _unpack_again(packed, lost.conversion)
+        if not Path(text.path).exists():  # cleaners of /tmp remove it
+            _unpack_again.cache_clear()
+            text = _unpack_again(packed, lost.conversion)
     if text != lost:
         raise ReadError(
             f"{file}: has {text.nbytes:,} bytes of text now, but had {lost.nbytes:,} when it was "
