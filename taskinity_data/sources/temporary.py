@@ -1,6 +1,7 @@
 """Private temporary directories that go with what they are for, at the latest with the process.
 
-What a process left that was killed is removed by the next one that makes such a directory.
+What a process left that was killed is removed by whoever killed it, or by the next one that makes
+such a directory.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from taskinity_data.file_lock import FileLock, Locked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["OwnDirectory", "is_leaving", "leaving", "prefix_of"]
+__all__ = ["OwnDirectory", "is_leaving", "leaving", "prefix_of", "sweep"]
 
 _PREFIX = "taskinity-"
 _LOCK = "owner"
@@ -67,7 +68,7 @@ class OwnDirectory:
             here = os.getpid(), tempfile.gettempdir()
             if here not in _swept:
                 _swept.add(here)
-                _sweep()
+                sweep()
             self.path = tempfile.mkdtemp(prefix=f"{prefix_of(kind)}{_host()}-{os.getpid()}-")
         except OSError as error:
             raise WriteError(
@@ -91,7 +92,7 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:64]
 
 
-def _sweep() -> None:
+def sweep() -> None:
     """Remove the directories of processes of this user on this machine that are no more.
 
     Its number is gone and nobody holds the lock: containers that share a directory may share a

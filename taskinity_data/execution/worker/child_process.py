@@ -30,6 +30,7 @@ from taskinity_data.execution.worker.shipping import (
     unpack_value,
 )
 from taskinity_data.outcome import Attempt, Outcome, Status
+from taskinity_data.sources.temporary import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -251,6 +252,7 @@ class Child:
             except ChildProcessError:
                 pass
             self._process.returncode = -signal.SIGKILL if self._status is None else self._status
+        sweep()  # what it opened is in temporary directories
 
 
 def _too_late(task: str) -> SchedulerError:

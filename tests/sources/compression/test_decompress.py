@@ -566,6 +566,15 @@ def test_a_copy_whose_scratch_file_is_gone_unpacks_once_more(tmp_path, monkeypat
         plan[0].read()
 
 
+def test_what_was_decompressed_again_is_made_again_where_it_was_removed(tmp_path):
+    path = write_packed(tmp_path, "a.csv", TEXT, "gzip")
+    packed = pickle.dumps(open_dataset(path).plan())
+    for _ in range(2):
+        assert_same(join([chunk.read() for chunk in pickle.loads(packed)]), pd.read_csv(path))
+        for directory in leftovers():
+            shutil.rmtree(directory)
+
+
 def test_text_is_made_again_where_its_directory_was_removed(tmp_path):
     path = write_packed(tmp_path, "a.csv", TEXT, "gzip")
     dataset = open_dataset(path)
@@ -615,6 +624,26 @@ def test_a_process_that_ends_leaves_nothing(tmp_path, scratch):
 
 
 # ------------------------------------------------------------------ stores and runs
+
+
+@pytest.mark.thorough
+def test_child_processes_of_a_run_leave_nothing(tmp_path, scratch, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    path = write_packed(tmp_path, "a.csv", TEXT, "gzip")
+    flow = td.parse_flow("flow F: \n find -> count[*] -> add").bind(
+        {
+            "find": lambda data: td.open_dataset(data, chunk_size="100 rows"),
+            "count": lambda chunk: (len(chunk), os.listdir(tempfile.gettempdir())),
+            "add": list,
+        }
+    )
+    run = td.run_flow(flow, data=path, scheduler="processes", workers=1, progress=False)
+    assert sum(rows for rows, _ in run.value) == 1000
+    assert all(directories for _, directories in run.value)
+    del run
+    unpack._unpack_again.cache_clear()
+    gc.collect()
+    assert leftovers() == []
 
 
 def test_compressed_objects_of_a_store_are_read(scratch):
