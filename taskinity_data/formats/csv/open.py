@@ -177,7 +177,10 @@ def name_types(
     named = given_columns(by_labels, None if is_scan(schema) else schema, labels)
     for label, first in heads[0].repeated:
         if not (isinstance(schema, dict) and label in schema):
-            named[label] = replace(named[first], label=label)
+            column = named[first]
+            # pandas makes str of the second of two columns of objects with that name.
+            is_object = column.dtype == object
+            named[label] = given_column(label, "str") if is_object else replace(column, label=label)
     return named
 
 

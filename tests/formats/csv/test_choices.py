@@ -407,6 +407,10 @@ def test_a_dtype_by_position_is_none_of_another_column_of_that_name(tmp_path):
     check(tmp_path, "a,a\n01,02\n", dtype={"a": str, 1: "float64"})
 
 
+def test_objects_of_a_name_that_stands_there_twice_are_str_the_second_time(tmp_path):
+    check(tmp_path, "a,a,b\n01,02,x\nNA,,1\n", dtype={"a": object})
+
+
 @pytest.mark.parametrize(
     "options",
     [{"dtype": {9: str}}, {"dtype": {0: object}}, {"dtype": {0: np.dtype("O")}}],
