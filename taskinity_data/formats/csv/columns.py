@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Mapping, Sequence
 
     from taskinity_data.formats.csv.head import Head
+    from taskinity_data.formats.csv.options import CsvOptions
     from taskinity_data.formats.schema import Column
     from taskinity_data.sources.file import SourceFile
 
@@ -129,14 +130,24 @@ def find_index(index_col: Sequence[Any], labels: Sequence[Hashable]) -> list[Has
 
 
 def check_index_dtype(
-    index: Sequence[Hashable], dtype: Any, named: Mapping[Hashable, Column]
+    index: Sequence[Hashable], options: CsvOptions, named: Mapping[Hashable, Column]
 ) -> None:
-    """Refuse objects as the one dtype of all columns: of an index pandas infers another then."""
-    for label in index:
-        if dtype is not None and not isinstance(dtype, dict) and named[label].dtype == object:
+    """Refuse an index that pandas gives another dtype than a column.
+
+    That is objects as the one dtype of all columns, and categories that it finds itself and holds
+    as Arrow's.
+    """
+    for label in [label for label in index if label in named]:
+        categories = getattr(named[label].dtype, "categories", ())
+        if named[label].dtype == object and not isinstance(options.dtype, dict | None):
             raise PlanError(
-                f"index_col={label!r}: with dtype={dtype!r}, pandas infers the type of the index; "
-                f"give dtypes by column, dtype={{{label!r}: 'str'}}"
+                f"index_col={label!r}: with dtype={options.dtype!r}, pandas infers the type of the "
+                f"index; give dtypes by column, dtype={{{label!r}: 'str'}}"
+            )
+        if categories is None and options.dtype_backend == "pyarrow":
+            raise PlanError(
+                f"index_col={label!r}: with dtype_backend='pyarrow', pandas infers other "
+                f"categories for an index; give them, dtype={{{label!r}: CategoricalDtype([...])}}"
             )
 
 

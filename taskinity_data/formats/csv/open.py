@@ -93,7 +93,7 @@ def open_csv(
     shown = selected if parsed.usecols is not None else labels
     index = find_index(parsed.index_col, shown)
     named = name_types(heads, labels, schema, parsed)
-    check_index_dtype(index, parsed.dtype, named)
+    check_index_dtype(index, parsed, named)
     needed = list(labels) if filters is not None else list(dict.fromkeys([*index, *selected]))
     is_chosen = columns is not None or parsed.usecols is not None or is_arrow
     check_same_columns(

@@ -357,6 +357,14 @@ def test_an_index_of_objects_is_one_where_a_dict_names_them(tmp_path):
         td.open_dataset(str(tmp_path / "data.csv"), index_col="a", dtype=object)
 
 
+def test_an_index_of_inferred_categories_is_refused_beside_arrow_dtypes(tmp_path):
+    more = {"index_col": "a", "dtype_backend": "pyarrow"}
+    check(tmp_path, "a,b\nx,x\ny,\n", dtype={"a": pd.CategoricalDtype(["y", "x"])}, **more)
+    check(tmp_path, "a,b\nx,x\ny,\n", dtype={"b": "category"}, **more)
+    with pytest.raises(td.errors.PlanError, match=r"index_col='a'.*CategoricalDtype"):
+        td.open_dataset(str(tmp_path / "data.csv"), dtype={"a": "category"}, **more)
+
+
 @pytest.mark.parametrize("digits", [20, 4_299, 4_400, 40_000])
 def test_an_integer_of_any_number_of_digits_leaves_other_columns_what_they_are(tmp_path, digits):
     path = tmp_path / "data.csv"
