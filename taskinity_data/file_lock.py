@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,8 @@ class FileLock:
         except Timeout:
             raise Locked(_read_holder(path)) from None
         holder = f"process {os.getpid()} on {socket.gethostname()}\n"
-        Path(path).write_text(holder, encoding="utf-8")
+        with suppress(OSError):  # the lock holds all the same where the disk is full
+            Path(path).write_text(holder, encoding="utf-8")
 
     def close(self) -> None:
         """Release the lock; a second call has no effect."""

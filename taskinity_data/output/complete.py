@@ -206,21 +206,42 @@ class KeptParts:
     run_id : str
     run_dir : pathlib.Path
         Where runs are kept: without its directory there the run can't go on.
+    say : callable
+        Takes what the user should know.
     """
 
-    def __init__(self, output: Any, run_id: str, run_dir: Path) -> None:
+    def __init__(self, output: Any, run_id: str, run_dir: Path, say: Callable[[str], None]) -> None:
         self._directory = kept_directory(output, run_id)
         self._owner = f"{socket.gethostname()}\n{run_dir / run_id}\n"
+        self._say = say
 
     def take(self, staging: str) -> None:
-        """Keep what was written in `staging`, a directory of a try that has ended."""
+        """Keep what was written in `staging`, a directory of a try that has ended.
+
+        Where that is not possible, `say` gets a message.
+        """
         if self._directory is None or not os.path.isdir(staging):
             return
-        self._directory.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._take(self._directory, staging)
+        except OSError as error:
+            self._say(
+                f"the parts that were written can't be kept: {error.strerror or error} "
+                f"({error.filename}); their chunks run again when the run is resumed"
+            )
+
+    def _take(self, directory: Path, staging: str) -> None:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        owner_file = directory / _OWNER_FILE
+        if not owner_file.exists():
+            try:
+                owner_file.write_text(self._owner, encoding="utf-8")
+            except OSError:
+                self.remove()  # nobody would know whose it is
+                raise
         for entry in os.scandir(staging):
             if entry.is_file(follow_symlinks=False):
-                Path(entry.path).replace(self._directory / entry.name)
-        (self._directory / _OWNER_FILE).write_text(self._owner, encoding="utf-8")
+                Path(entry.path).replace(directory / entry.name)
 
     def give_back(self, part: Part, staging: str | None) -> bool:
         """Move the files of `part` to `staging` and return True, if all are here as written."""

@@ -11,7 +11,9 @@ import hashlib
 import io
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from taskinity_data.disk import sync
@@ -181,10 +183,12 @@ def write_file(
             path,
         ) from error
     except OSError as error:
-        cure = "; free some space, or choose another output=" if error.errno == errno.ENOSPC else ""
-        raise OSError(
-            error.errno, f"the part can't be written: {error.strerror or error}{cure}", path
-        ) from error
+        with suppress(OSError):
+            Path(path).unlink()  # others need the room
+        is_full = error.errno == errno.ENOSPC
+        cure = " (free some space, or choose another output=)" if is_full else ""
+        why = f"the part can't be written: {error.strerror or error}{cure}"
+        raise OSError(error.errno, why, os.path.dirname(path)) from error
 
 
 def digest_file(path: str) -> tuple[int, str]:

@@ -207,7 +207,7 @@ def open_output(
             f"output= takes the results of one fan-out, but the flow fans out {len(names)} times "
             f"({', '.join(names) or 'never'})"
         )
-    kept_parts = KeptParts(options.output, journal.run_id, journal.run_dir)
+    kept_parts = KeptParts(options.output, journal.run_id, journal.run_dir, say)
     earlier = None
     if journal.past is not None:
         earlier = Earlier(journal.run_id, journal.has_committed, goes_on)

@@ -142,7 +142,7 @@ def _explain(error: OSError) -> str:
             f"its file system can't lock files ({error.strerror}), so that two runs could write it "
             "at once; name a directory on another one"
         )
-    return (
-        f"can't be written: {error.strerror} ({error.filename}); name a directory in a place where "
-        "you may write"
-    )
+    where = f" ({error.filename})" if error.filename else ""
+    cure = "name a directory in a place where you may write"
+    cure = "free some space, or choose another disk" if error.errno == errno.ENOSPC else cure
+    return f"can't be written: {error.strerror}{where}; {cure}"
