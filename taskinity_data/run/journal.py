@@ -252,6 +252,16 @@ def _enter_run(run_dir: Path, run_id: str) -> RunDirectory:
     return enter_run(run_dir, run_id)
 
 
+def _enter_again(run_dir: Path, run_id: str) -> RunDirectory:
+    try:
+        return _enter_run(run_dir, run_id)
+    except OSError as error:
+        raise ResumeError(
+            f"run {run_id} can't be resumed, since its directory can't be written: {error}",
+            run_id=run_id,
+        ) from error
+
+
 def locate_runs(run_dir: Any, settings: Settings | None = None) -> Path:
     """Return where runs are kept: `run_dir`, a path of this machine, else as the settings say."""
     if run_dir is None:
@@ -274,11 +284,7 @@ def _find_past(
     say: Callable[[str], None],
 ) -> tuple[RunDirectory | None, Past | None]:
     from taskinity_data.checkpoints.read_journal import read_past
-    from taskinity_data.checkpoints.run_directory import (
-        enter_run,
-        find_run,
-        list_kept,
-    )
+    from taskinity_data.checkpoints.run_directory import find_run, list_kept
 
     if isinstance(resume, str):
         directory = find_run(run_dir, resume)
@@ -303,7 +309,7 @@ def _find_past(
                 f'resume="{directory.name}"'
             )
             return None, None
-    run_directory = enter_run(run_dir, directory.name)
+    run_directory = _enter_again(run_dir, directory.name)
     try:
         past = read_past(directory)
         _check(past, flow, say)

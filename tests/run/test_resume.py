@@ -98,6 +98,16 @@ def test_finished_chunks_are_not_run_again(ground, after, scheduler):
     assert any(f"{after} finished chunks" in one for one in run.notices)
 
 
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_run_whose_directory_can_not_be_written_is_not_resumed(ground, is_named):
+    before = stopped(3)
+    lock = before.directory / "lock"
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(td.errors.ResumeError, match=f"{before.run_id} can't be resumed, since its"):
+        go(resume=before.run_id if is_named else True)
+
+
 def test_a_run_can_stop_again_and_again(ground):
     first = stopped(3)
     for after in (0, 2, 5):
