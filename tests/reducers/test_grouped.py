@@ -723,6 +723,8 @@ def test_lists_and_dicts_that_pandas_can_not_group_are_refused_by_column(reducer
     table = pa.table({"l": [[1, 2], [2], None], "s": [{"a": 1}] * 3, "x": [1, 1, 3]})
     with pytest.raises(ReduceError, match=message):
         reducer.partial(table)
+    with pytest.raises(ReduceError, match=message.replace("unhashable", "Function")):
+        reducer.partial(table.to_pandas(types_mapper=pd.ArrowDtype))
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 2, 9])

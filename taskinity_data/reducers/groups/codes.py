@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +34,9 @@ def encode(column: pd.Series[Any]) -> Codes:
     # Arrow's encoder makes a key of the null of a column that has no type.
     if getattr(column.dtype, "storage", None) == "pyarrow" and column.dtype != "null[pyarrow]":
         array: Any = column.array
-        codes, texts = encode_texts(array.__arrow_array__())
-        return codes, pd.Series(texts, dtype=column.dtype).array
+        with suppress(pa.ArrowNotImplementedError):  # lists and structs, as `factorize` says
+            codes, texts = encode_texts(array.__arrow_array__())
+            return codes, pd.Series(texts, dtype=column.dtype).array
     near = encode_near_integers(column.to_numpy()) if is_plain(column.dtype) else None
     if near is not None:
         return near
@@ -49,7 +51,7 @@ def factorize(column: pd.Series[Any]) -> Codes:
     """Return the codes and values of `column`; raise `ReduceError` if they are lists or dicts."""
     try:
         return pd.factorize(column)
-    except TypeError as error:
+    except (TypeError, pa.ArrowNotImplementedError) as error:
         text = f"column {column.name!r} can't be grouped: {error}; convert it by .map(str)"
         raise ReduceError(text, column=column.name) from error
 
