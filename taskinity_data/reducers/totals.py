@@ -196,7 +196,7 @@ class Total(RowReducer):
         if isinstance(partial, SeriesState):
             return self._finish_column(partial.columns)
         if isinstance(partial, Single):
-            dtype = answer_dtype(partial.empty, self.how)
+            dtype = self._dtype_of_one(partial.empty)
             return aggregate_of(self.how).finish(partial.state, Answer(1, dtype, label)).iloc[0]
         if not partial.n_rows:
             return self._of_frame(partial.empty)
@@ -221,14 +221,17 @@ class Total(RowReducer):
 
     def _finish_column(self, partial: Columns) -> Any:
         column = partial.empty.iloc[:, 0]
-        dtype = answer_dtype(column, self.how)
-        if is_numeric_dtype(column.dtype):
-            dtype = self._of_frame(_make_row(column.dtype)).dtype
+        dtype = self._dtype_of_one(column)
         if not partial.n_rows:
             return getattr(column, self.how)()
         ((state,),) = partial.states.values()
         label = f"{self.how}()"
         return aggregate_of(self.how).finish(state, Answer(1, dtype, label)).iloc[0]
+
+    def _dtype_of_one(self, column: pd.Series[Any]) -> Any:
+        if is_numeric_dtype(column.dtype):
+            return self._of_frame(_make_row(column.dtype)).dtype
+        return answer_dtype(column, self.how)
 
     def _finish_columns(self, partial: Columns) -> pd.Series[Any]:
         empty = partial.empty.loc[:, partial.empty.columns.isin(list(partial.names))]

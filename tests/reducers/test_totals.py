@@ -260,6 +260,9 @@ def test_the_total_of_a_narrow_column_has_the_type_of_that_of_its_series(how, dt
     want = getattr(frame["x"], how)()
     got = reduce(getattr(td, how)("x"), cut(frame, [1]))
     assert (type(got), got) == (type(want), want)
+    got = reduce(getattr(td, how)(), list(frame["x"]))
+    want = getattr(pd.Series(list(frame["x"])), how)()
+    assert (type(got), got) == (type(want), want)
 
 
 def test_totals_of_named_columns_are_a_series_and_refuse_texts(reduce):
