@@ -170,7 +170,10 @@ class _Builder:
         packed = pack_value((bare, dict(self._inputs), reducers, keeps))
         needed = self._needed(stage)
         self._parts[stage.name] = [
-            self._delay(stage.name, _chunk_node, packed, pack_value(item), needed) for item in items
+            self._delay(
+                stage.name, _chunk_node, packed, _PackedItem(pack_value(item), item), needed
+            )
+            for item in items
         ]
         if keeps:
             self._nodes[stage.name] = self._delay(stage.name, _list_node, self._parts[stage.name])
@@ -189,6 +192,19 @@ class _Builder:
         self._nodes[stage.name] = self._delay(stage.name, _finish_node, packed, level)
 
 
+class _PackedItem:
+    """An item as bytes, which Dask does not look into.
+
+    In this process temporary files that it reads stay as long as it does.
+    """
+
+    def __init__(self, blob: bytes, item: Item | None = None) -> None:
+        self.blob, self._item = blob, item
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _PackedItem, (self.blob,)
+
+
 def _give(value: Any) -> Any:
     return value
 
@@ -198,10 +214,10 @@ def _call_node(packed: bytes, values: Mapping[str, Any]) -> Any:
     return call_now(stage, values, inputs)
 
 
-def _chunk_node(packed: bytes, item: bytes, values: Mapping[str, Any]) -> Any:
+def _chunk_node(packed: bytes, item: _PackedItem, values: Mapping[str, Any]) -> Any:
     stage, inputs, reducers, keeps = _unpack(packed)
     job = chunk_job(stage, values, inputs, reducers, keeps)
-    return _run(job, unpack_value(item), policies([stage]))
+    return _run(job, unpack_value(item.blob), policies([stage]))
 
 
 def _list_node(parts: Sequence[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -781,6 +782,27 @@ def test_the_static_graph_gives_the_same_answer_to_the_last_bit(csv):
     assert found.to_numpy().tobytes() == run.value.to_numpy().tobytes()
     names = {dask.utils.key_split(key) for key in delayed.dask}
     assert {"Part", "Groups", "Finish"} <= names
+
+
+@pytest.mark.parametrize("kind", ["frame", "compressed"])
+def test_the_static_graph_holds_temporary_files_until_it_has_gone(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data = pd.DataFrame({"n": range(10)})
+    if kind == "compressed":
+        data.to_csv(tmp_path / "data.csv.gz", index=False)
+        data = str(tmp_path / "data.csv.gz")
+    flow = td.parse_flow("flow F:\n    Part[*] -> Whole").bind(
+        {"part": lambda chunk: int(chunk["n"].sum()), "whole": sum}
+    )
+    import dask
+
+    delayed = dask.delayed(lambda value: 2 * value)(flow.to_delayed(data=data))
+    gc.collect()
+    assert len(list(tmp_path.glob("taskinity-*"))) == 1
+    assert delayed.compute(scheduler="synchronous") == 90
+    del delayed
+    gc.collect()
+    assert not list(tmp_path.glob("taskinity-*"))
 
 
 def test_the_static_graph_refuses_a_width_that_only_a_run_knows():
