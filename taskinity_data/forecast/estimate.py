@@ -274,8 +274,10 @@ def _narrow_plan(
     if dataset.reader.unit == "bytes":
         chunks = tuple(replace(chunk, reader=narrowed.reader) for chunk in plan.chunks)
         return replace(plan, chunks=chunks), narrowed
-    size = plan.target_nbytes if plan.is_given else None
-    return narrowed.plan(workers, memory_nbytes, size), narrowed
+    if not plan.is_given:
+        return narrowed.plan(workers, memory_nbytes), narrowed
+    size = plan.target_nbytes or f"{plan.chunks[0].rows} rows"
+    return replace(narrowed.plan(workers, memory_nbytes, size), reason=plan.reason), narrowed
 
 
 def _parts(tried: TrialResult, sizes: Sequence[int], whole_s: float) -> tuple[float, ...]:

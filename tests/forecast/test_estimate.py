@@ -107,6 +107,17 @@ def test_a_given_chunk_size_is_kept(path):
     assert max(seen) == 5_000
 
 
+@pytest.mark.parametrize("chunk_size", ["1_000 rows", 4_000])
+def test_a_given_chunk_size_is_kept_for_the_columns_that_a_reducer_needs(chunk_size):
+    frame = pd.DataFrame({"a": range(10_000), "b": 1, "c": "x"})
+    plan = td.open_dataset(frame).plan(chunk_size=chunk_size)
+    reduce = td.group_by("b", a=("a", "sum"))
+    found = plan.estimate(None, reduce, workers=1, scheduler="synchronous")
+    run = td.process(frame, reduce=reduce, chunk_size=chunk_size, scheduler="synchronous")
+    assert found.chunk_nbytes == pytest.approx(run.plan.nbytes / len(run.plan), rel=0.1)
+    assert found.chunk_reason == plan.reason
+
+
 def test_the_plan_s_own_size_is_not_taken_for_one_that_was_given(path):
     assert not td.open_dataset(path).plan().is_given
     assert td.open_dataset(path).plan(chunk_size=1000).is_given
