@@ -140,9 +140,8 @@ def _explain_idle(idle: float, count: int, mean_s: float, workers: int) -> Bound
 def _advise_on_function(scheduler: str, workers: int, cores: int) -> str:
     if scheduler == "threads":
         return (
-            "If it is pure Python, threads take turns: use scheduler='processes'. If it waits for "
-            "a service, more workers may help. Operations on whole columns, by pandas or Arrow, "
-            "are faster on any scheduler."
+            "If it is pure Python, use scheduler='processes'; if it waits for a service, more "
+            "workers. Operations on whole columns, by pandas or Arrow, are faster on any scheduler."
         )
     if workers < cores and scheduler in ("processes", "synchronous"):
         return f"Try workers={cores}, one per core."

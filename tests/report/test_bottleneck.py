@@ -47,7 +47,9 @@ def test_reading_is_told_with_its_share_of_the_work():
 def test_a_function_in_threads_is_told_with_what_else_there_is():
     found = bound(two_workers(read=0.2, function=0.8))
     assert found.headline == "The function took 80 % of the work."
-    assert "scheduler='processes'" in found.advice
+    shown = found.advice.split(". ")[0]  # in the summary
+    assert "scheduler='processes'" in shown
+    assert "if it waits for a service, more workers" in shown
 
 
 def test_more_workers_are_advised_for_processes_on_this_machine_alone():
