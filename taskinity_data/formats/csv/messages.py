@@ -82,7 +82,7 @@ def parse_error(
             where += f" (byte {piece.start + begin:,})"
         if width is not None and width > len(labels):
             detail = f"expected {len(labels)} fields, saw {width}"
-            step = "repair the row, set such rows aside with on_bad_lines='quarantine', or look at"
+            step = "repair the row, quarantine such rows (on_bad_lines='quarantine'), or look at"
     return ReadError(
         f"{piece.path} [bytes {piece.start:,} to {piece.stop:,}]{where}: {detail}; {step} sep=, "
         f"quotechar= and escapechar={hint}",
