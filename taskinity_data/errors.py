@@ -285,8 +285,8 @@ class SettingsError(TaskinityDataError, ValueError):
 class LedgerError(TaskinityDataError, RuntimeError):
     """Bytes or rows that don't add up: a chunk returned more or fewer rows than were planned.
 
-    Cure: use the data again from its start, since a file may have changed while it was read. If it
-    happens twice, it is a bug of this library: please report it.
+    Cure: run again, since a file may have changed while it was read. If it happens twice, it is a
+    bug of this library: please report it.
     """
 
 

@@ -113,7 +113,8 @@ def run_flow(
     chunk_size : str or int
         ``"auto"``, bytes (``64_000_000``, ``"64MiB"``) or rows (``"100_000 rows"``).
     max_failures : int or str, optional
-        How many chunks may end without their own result, as a count or a share (``"1%"``).
+        How many chunks may end without their own result, as a count or a share (``"1%"``). The run
+        always stops if its first ten chunks all fail with the same error.
     run_timeout : str or float, optional
         As ``"10m"`` or seconds: how long the whole run may take.
     plan : ChunkPlan, or dict of them by fan-out, optional
