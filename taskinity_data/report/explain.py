@@ -160,7 +160,7 @@ def describe_bad_lines(run: Any) -> list[str]:
     lines_kept = run.bad_lines
     if not len(lines_kept):
         return []
-    count = int(run.ledger.loc["quarantined", "rows"])
+    count = lines_kept.attrs["count"]
     lines = [f"{format_count(count, 'line')} did not parse and were quarantined: run.bad_lines"]
     for row in lines_kept.head(_MAX_BAD_LINES).to_dict("records"):
         text = row["text"]

@@ -230,7 +230,7 @@ class Run(Generic[T]):
         pandas.DataFrame
             ``task, key`` (of the chunk), ``path, reason, text`` str; ``start, stop`` (bytes of the
             file), ``row`` (within its piece of the chunk, from 0) int64; ``raw`` bytes. In the
-            order of chunks and rows.
+            order of chunks and rows. ``attrs["count"]`` is the number of all of them.
 
         Notes
         -----
@@ -239,7 +239,12 @@ class Run(Generic[T]):
         """
         from taskinity_data.run.outcome_frames import bad_lines_frame
 
-        return bad_lines_frame(self._bad_lines)
+        frame = bad_lines_frame(self._bad_lines)
+        # Outcomes that report some are in no block.
+        ended = getattr(self._ended, "singles", self._ended)
+        quarantined = (outcome.bad_lines for _, outcome in ended)
+        frame.attrs["count"] = sum(bad.count for bad in quarantined if bad is not None)
+        return frame
 
     @cached_property
     def ledger(self) -> pd.DataFrame:

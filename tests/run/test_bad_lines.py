@@ -49,6 +49,23 @@ def test_rows_are_those_that_pandas_leaves_and_the_others_come_back(path, chunk_
     assert ledger.loc["planned"].tolist() == ledger.drop("planned").sum().tolist()
 
 
+def test_rows_that_failed_are_not_counted_with_lines_that_did_not_parse(path, tmp_path):
+    def fail(chunk):
+        if (chunk["a"] == 3).any():
+            raise ValueError("three")
+        return len(chunk)
+
+    run = td.process(
+        path, fail, on_bad_lines="quarantine", on_error="bisect", chunk_size="9 rows",
+        run_dir=tmp_path / "runs", scheduler="synchronous", progress=False,
+    )  # fmt: skip
+    assert run.ledger.at["quarantined", "rows"] == 4
+    for each in (run, td.load_run(run.run_id, run_dir=tmp_path / "runs")):
+        assert each.bad_lines.attrs["count"] == 3
+        assert "\n  3 lines did not parse" in each.explain()
+        assert "only the first" not in each.explain()
+
+
 def test_the_summary_names_count_and_first_lines_and_shows_them_inert(path):
     run = td.process(path, len, on_bad_lines="quarantine", progress=False)
     text = str(run)
