@@ -146,7 +146,7 @@ def setting_list():
 
 def task_keys():
     """Return a table of the keys of a task in the flow language."""
-    rows = ["| key | value |", "| --- | --- |", "| `description` | a text in double quotes |"]
+    rows = ["| key | value |", "| --- | --- |", "| `description` | a text in quotes |"]
     rows += [f"| `{key}` | {kind.expected} |" for key, kind in KEYWORDS.items() if kind.read]
     return "\n".join(rows)
 
