@@ -61,8 +61,12 @@ def describe_stop(run: Any) -> str:
 def explain_interrupt(run: Any, command: str | None = None) -> str:
     """Return what is stored of a run that was interrupted, and in the last line how to resume it.
 
-    `command` is what resumes it on the command line; by default the argument of the same call.
+    `command` is what resumes it on the command line; by default the argument of the same call. What
+    is interrupted after the end of a run is its closing.
     """
+    if str(run.status) in ("COMPLETED", "PARTIAL"):
+        shown = "error.run" if command is None else f"taskinity-data runs show {run.run_id}"
+        return f"the run had already ended ({run.status}): {shown}"
     fan_outs = [task.name for task in run.flow.tasks if task.width is not None]
     ended = run.outcomes[run.outcomes["task"].isin(fan_outs)]
     done = f"{format_count(int((ended['status'] == 'COMPLETED').sum()), 'chunk')} completed"

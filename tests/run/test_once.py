@@ -356,6 +356,20 @@ def test_ctrl_c_closes_it_once_what_runs_has_ended(scheduler, tmp_path):
     assert made == closed != set()
 
 
+def test_ctrl_c_while_it_is_closed_does_not_say_that_the_run_stopped():
+    @td.once
+    def model():
+        yield 1
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(
+        KeyboardInterrupt, match=r"already ended \(COMPLETED\): error\.run"
+    ) as caught:
+        td.process(FRAME, lambda chunk: model(), scheduler="threads", progress=False)
+    assert str(caught.value.run.status) == "COMPLETED"
+    assert caught.value.run.value
+
+
 @pytest.mark.thorough
 def test_outside_of_a_run_it_is_closed_when_the_process_ends(tmp_path):
     script = tmp_path / "script.py"

@@ -147,7 +147,7 @@ def execute(
         except KeyboardInterrupt as error:
             stopped = getattr(error, "run", None)
             if stopped is not None:
-                answer.update(_describe(stopped) | {"status": "INTERRUPTED"})
+                answer.update(_describe(stopped))
                 _report(stopped, report, answer)
                 error.args = (explain_interrupt(stopped, _command_to_resume(stopped)),)
             raise
