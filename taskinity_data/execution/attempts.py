@@ -123,8 +123,8 @@ class Repeats:
         else:
             return None
         return (
-            f"{label} all failed with the same error and none came through, so nothing more was "
-            f"tried; {self._last.task} failed: {self._last.failure}"
+            f"{self._last.task} failed: {self._last.failure} ({label} all failed with this error, "
+            "and none completed, so nothing more was tried)"
         )
 
     @property

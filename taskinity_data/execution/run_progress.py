@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from taskinity_data.errors import TaskinityDataError
 from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.outcome import Status
+from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -166,8 +167,10 @@ class StopRules:
         if lost <= allowed:
             return None
         outcome = self._last[fan_out.name]
-        more = f" ({lost} chunks failed, max_failures allows {allowed})" if allowed else ""
-        return f"{outcome.task} failed: {outcome.failure}{more}"
+        reason = f"{outcome.task} failed: {outcome.failure}"
+        if self._max_failures is None:
+            return reason
+        return f"{reason} ({format_count(lost, 'chunk')} failed, max_failures allows {allowed})"
 
     def overrun(self) -> TimeoutError | None:
         """Return what to stop with once the run's time is up."""

@@ -11,7 +11,7 @@ from taskinity_data.user_code import shorten_traceback
 from taskinity_data.wording import format_count, inert_line, safe_repr, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from taskinity_data.outcome import Failure, Outcome
 
@@ -33,13 +33,11 @@ def explain_failure(run: Any, ended: Iterable[tuple[Any, Outcome]]) -> str:
         and isinstance(item.data, Chunk)
         and item.key in reason
     ]
-    for item, outcome in pairs:
-        if outcome.status is Status.FAILED and outcome.failure is not None:
-            lines += _locate(item, outcome.failure, reason)
-            planned = run.plan[item.position : item.position + 1] if item and run.plan else ()
-            if not run.next_steps and any(chunk.key == item.key for chunk in planned):
-                lines.append(f"Its rows are error.run.plan[{item.position}].read()")
-            break
+    for item, failure in _failed_first(pairs, reason):
+        lines += _locate(item, failure, reason)
+        planned = run.plan[item.position : item.position + 1] if item and run.plan else ()
+        if not run.next_steps and any(chunk.key == item.key for chunk in planned):
+            lines.append(f"Its rows are error.run.plan[{item.position}].read()")
     if run.quarantine is not None:
         lines.append(f"The failed rows are kept in {inert_line(str(run.quarantine))}")
     if run.log is not None:
@@ -47,6 +45,21 @@ def explain_failure(run: Any, ended: Iterable[tuple[Any, Outcome]]) -> str:
     # The last is the report, which the summary names.
     lines += [f"Next: {step}" for step in run.next_steps[:2]]
     return "\n".join(lines)
+
+
+def _failed_first(pairs: Sequence[tuple[Any, Outcome]], reason: str) -> list[tuple[Any, Failure]]:
+    """Return the item and the failure that stopped the run, if any did.
+
+    That is the first that `reason` names, even if it was skipped, else the first that failed.
+    """
+    lost = [
+        (item, outcome.failure, outcome.status)
+        for item, outcome in pairs
+        if outcome.failure is not None and outcome.status is not Status.COMPLETED
+    ]
+    named = [(item, failure) for item, failure, _ in lost if f"failed: {failure}" in reason]
+    failed = [(item, failure) for item, failure, status in lost if status is Status.FAILED]
+    return (named or failed)[:1]
 
 
 def describe_stop(run: Any) -> str:

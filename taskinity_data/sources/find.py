@@ -137,7 +137,10 @@ def _find_one(item: Any, options: Mapping[str, Any]) -> list[SourceFile]:
             "pandas.concat"
         )
     if not isinstance(item, (str, os.PathLike)):
-        raise PlanError(f"source: {shorten(repr(item), 80)} in the list is not a path")
+        raise PlanError(
+            f"source: {shorten(repr(item), 80)} in the list is not a path; to process each item of "
+            "a list, fan out over it: function.map(items) in a function marked @td.flow"
+        )
     text = os.fsdecode(item)
     if not text:
         raise PlanError("source: the path is empty; give a file, directory or glob")

@@ -157,7 +157,7 @@ def test_max_failures_counts_a_chunk_of_which_nothing_is_left(files):
 
     options = {"chunk_size": "4 rows", "on_error": "bisect", "reduce": td.count()}
     assert process(files["parquet"], refuse_first, max_failures=2, **options).value == ROWS - 8
-    with pytest.raises(errors.FlowFailed, match=r"2 chunks failed, max_failures allows 1"):
+    with pytest.raises(errors.FlowFailed, match=r"2 chunks failed, max_failures allows 1\)\nin /"):
         process(files["parquet"], refuse_first, max_failures=1, **options)
     # Four bad rows in three chunks, none of which is lost whole.
     assert process(files["parquet"], refuse, max_failures=0, **options | {"chunk_size": "50 rows"})
@@ -302,10 +302,39 @@ def test_a_share_is_judged_again_when_the_number_of_chunks_is_known(files):
             raise ValueError("bad")
         return chunk
 
-    with pytest.raises(errors.FlowFailed, match="max_failures allows 1"):
-        process(
-            files["csv"], refuse_three, chunk_size="50 rows", on_error="skip", max_failures="20%"
-        )
+    for share, allowed in ("20%", 1), ("1%", 0):
+        with pytest.raises(errors.FlowFailed, match=f"max_failures allows {allowed}") as caught:
+            process(
+                files["csv"], refuse_three, chunk_size="50 rows", on_error="skip",
+                max_failures=share,
+            )  # fmt: skip
+        # Chunks that were skipped are the cause here.
+        assert "in refuse_three\n" in str(caught.value)
+
+
+def test_what_stopped_the_run_is_shown_and_not_the_first_failure(files):
+    def refuse_two(chunk):
+        if (chunk.n == 3).any():
+            raise KeyError("allowed")
+        if (chunk.n == 90).any():
+            raise ValueError("one too many")
+        return chunk
+
+    with pytest.raises(errors.FlowFailed) as caught:
+        process(files["csv"], refuse_two, chunk_size="10 rows", max_failures=1)
+    assert 'raise ValueError("one too many")' in str(caught.value)
+    assert "allowed" not in str(caught.value).partition("max_failures allows 1)")[2]
+
+
+def test_a_run_whose_chunks_all_fail_alike_shows_where(files):
+    def refuse_all(chunk):
+        raise ValueError("never")
+
+    with pytest.raises(errors.FlowFailed) as caught:
+        process(files["csv"], refuse_all, chunk_size="5 rows", on_error="skip")
+    first, second, *_ = str(caught.value).splitlines()
+    assert first.startswith("refuse_all failed: ValueError: never (the first 10 chunks all failed")
+    assert second.startswith("in /")
 
 
 def _count_steps_of_a_split(chunks):
