@@ -227,8 +227,9 @@ def _driver_seconds(
 
 def _start_seconds(request: TrialRequest, trial: Trial, alone: TrialResult) -> float:
     """Return the seconds to start workers, and to warm them up."""
-    # Threads continue while the processes that replace them start.
-    start_s = trial.opened_s / 2 if trial.begin_in_threads else trial.opened_s
+    start_s = trial.opened_s + trial.tried.wait_s
+    if trial.begin_in_threads:  # they continue while the processes that replace them start
+        start_s /= 2
     if trial.crosses_processes:
         return start_s + trial.tried.warm_up_s
     # A run in another process must load again what the very first slices loaded.

@@ -75,6 +75,8 @@ class TrialResult:
         The memory of this process before, None if the system does not report it.
     failures : tuple of str
         The failures of slices that failed and are left out, if that was allowed.
+    wait_s : float
+        For how long workers' first slices waited: processes start while they do.
     """
 
     chunks: tuple[Chunk, ...]
@@ -83,6 +85,7 @@ class TrialResult:
     peak_nbytes: int | None
     base_nbytes: int | None = None
     failures: tuple[str, ...] = ()
+    wait_s: float = 0.0
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -146,7 +149,7 @@ def run_rounds(
     failures: list[tuple[Chunk, Outcome]] = []
     meter = _Meter()
     points: list[tuple[int, float]] = []
-    has_time, nbytes_tried = True, 0
+    has_time, nbytes_tried, wait_s = True, 0, 0.0
     while has_time and nbytes_tried < request.plan.nbytes:
         nbytes, is_growing = choose(points)
         some = islice(positions, strategy.workers)
@@ -154,10 +157,13 @@ def run_rounds(
         if not chunks:
             break
         number = len(points) + len(failures)
+        began_s = meter.whole_s
         completed, failed = _run(request, strategy, loaded, chunks, number)
         failures += failed
         points += [(chunk.nbytes, outcome.duration_s) for chunk, outcome in completed]
         if completed and not rounds:
+            longest_s = max(outcome.duration_s for _, outcome in completed)
+            wait_s = max(0.0, meter.whole_s - began_s - longest_s)
             meter.restart()
         elif completed:
             nbytes_tried += sum(chunk.nbytes for chunk, _ in completed)
@@ -176,6 +182,7 @@ def run_rounds(
         max((peak for peak in peaks if peak), default=None) if crosses else meter.peak_nbytes,
         meter.base_nbytes,
         tuple(str(outcome.failure) for _, outcome in failures),
+        wait_s,
     )
 
 

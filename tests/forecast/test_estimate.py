@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -238,6 +239,13 @@ def test_memory_that_is_new_is_reckoned_up_to_a_run_s_first_chunk():
     even = tried((10, 10.0), (10, 10.0), (5, 5.0))
     assert beside.cold_seconds(even, 30) == pytest.approx(0.5)
     assert beside.cold_seconds(tried((10, 10.0)), 30) == 0.5
+
+
+def test_the_start_of_workers_for_which_the_first_slices_wait_is_counted(path):
+    with ThreadPoolExecutor(2, initializer=lambda: time.sleep(0.5)) as executor:
+        plan = td.open_dataset(path).plan(workers=2)
+        found = plan.estimate(len, workers=2, scheduler=executor)
+    assert found.work.start >= 0.5
 
 
 def waits(chunk: pd.DataFrame):
