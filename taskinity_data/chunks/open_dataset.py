@@ -106,13 +106,13 @@ def open_dataset(
     ReadError
         A compressed file is truncated or damaged: `.start` is the byte of the file.
 
+    Notes
+    -----
     If one of several files can't be opened at all (no permission, a broken footer, a truncated
     gzip), `plan()`, `head()` and a run raise its error, unless the run has ``on_error="skip"``,
     ``"bisect"`` or a fallback: then that file is skipped. If none can be opened, or if files do not
     fit together, the error is raised here.
 
-    Notes
-    -----
     A compressed file is decompressed here, once and as a stream, into a scratch file in the
     directory for temporary files (``TMPDIR``), which is removed with the last dataset, plan or
     chunk that refers to it. Offsets and sizes are then those of the text.
