@@ -21,6 +21,7 @@ from taskinity_data.reducers.inputs import (
     to_arrow,
     to_columns,
 )
+from taskinity_data.reducers.row_labels import as_table
 from taskinity_data.wording import suggest
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class GroupBy(RowReducer):
 
     def partial(self, data: Any) -> dict[str, Any] | None:
         """Return the groups of a frame or table; None if it has neither rows nor columns."""
+        data = as_table(data, "group_by()")
         encoded = encode_keys(data, self.encodes())
         names = [column for column in self.columns() if column not in encoded]
         if kind_of(data) == "polars":

@@ -335,7 +335,8 @@ def encode_keys(data: Any, keys: Sequence[Any]) -> dict[Any, Codes]:
     if kind_of(data) != "arrow":
         return {}
     metadata = data.schema.metadata or {}
-    named = metadata.get(b"encoded_columns", b"").decode().split("\0")
+    codes_of = metadata.get(b"encoded_columns")
+    named = [] if codes_of is None else codes_of.decode().split("\0")
     encoded = {}
     for name in keys:
         if data.column_names.count(name) != 1:

@@ -7,7 +7,8 @@ is marked too, and nothing else is, which makes the decision independent of the 
 
 from __future__ import annotations
 
-from functools import cache
+import json
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -62,7 +63,8 @@ class SeriesRows:
 def read_result(data: Any, caller: str) -> Any:
     """Return `data` as `SeriesRows` or a Series of labelled numbers; unchanged if not a Series.
 
-    A column of Arrow or polars has no labels, so it is rows.
+    A column of Arrow or polars has no labels, so it is rows. An Arrow table has all columns that it
+    shows, whatever index and labels pandas noted in it.
 
     Raises
     ------
@@ -71,6 +73,8 @@ def read_result(data: Any, caller: str) -> Any:
     """
     if _is_of_arrow(data) or _is_of_polars(data):
         return SeriesRows(data)
+    if kind_of(data) == "arrow":
+        return _without_index(data)
     if kind_of(data) != "series" or not is_numbering(data.index):
         return data
     if not len(data):
@@ -85,6 +89,30 @@ def read_result(data: Any, caller: str) -> Any:
         "If they are numbers to be combined label by label, name the labels:\n"
         f"    result.rename_axis({'bin' if data.index.nlevels == 1 else ['bin', 'part']!r})"
     )
+
+
+def _without_index(table: Any) -> Any:
+    """Return an Arrow table in which pandas notes no index: levels with a name are columns."""
+    metadata = table.schema.metadata or {}
+    if b"pandas" not in metadata:
+        return table
+    noted, hidden = _find_columns(metadata[b"pandas"])
+    if noted != metadata[b"pandas"]:
+        table = table.replace_schema_metadata({**metadata, b"pandas": noted})
+    return table.drop_columns([name for name in table.column_names if name in hidden])
+
+
+@lru_cache(maxsize=16)
+def _find_columns(noted: bytes) -> tuple[bytes, frozenset[str]]:
+    """Return what pandas `noted` in a table, but for index and labels, and hidden columns."""
+    described = json.loads(noted)
+    levels = [name for name in described["index_columns"] if isinstance(name, str)]
+    labels = described.get("column_indexes", ())
+    if not levels and all(label["pandas_type"] == "unicode" for label in labels):
+        return noted, frozenset()
+    described["columns"] = [{**each, "name": each["field_name"]} for each in described["columns"]]
+    plain = json.dumps({**described, "index_columns": [], "column_indexes": []}).encode()
+    return plain, frozenset(name for name in levels if name.startswith("__index_level_"))
 
 
 def as_table(data: Any, caller: str) -> Any:

@@ -235,3 +235,41 @@ def test_numbers_are_the_same_values_in_columns_of_objects(chunks, reduce):
     assert reduce(approx_distinct("x"), frames) == want
     by_group = reduce(group_by("k", n=("x", "approx_distinct")), frames)
     assert by_group["n"].tolist() == [want]
+
+
+INDEXED = pd.DataFrame(
+    {"x": pd.array([4, None, 7, 9], dtype="Int64"), "k": ["b", "a", "a", "b"], "n": [5, 3, 9, 4]}
+)
+
+
+@pytest.mark.parametrize("levels", [["k"], ["n"], ["k", "x"]], ids=str)
+def test_levels_that_pandas_noted_in_an_arrow_table_are_columns(levels, reduce, cut):
+    tables = [pa.Table.from_pandas(chunk.set_index(levels)) for chunk in cut(INDEXED, [3])]
+    whole = INDEXED[tables[0].column_names]
+    assert_series_equal(reduce(td.sum(), tables), whole.sum(numeric_only=True))
+    assert list(reduce(td.describe(), tables)) == [name for name in whole if name != "k"]
+    assert_frame_equal(reduce(td.top_k(2, "n"), tables), whole.nlargest(2, "n"))
+    assert reduce(td.approx_distinct("k"), tables) == 2
+    got = reduce(td.group_by("k", s=("x", "sum"), n=("n", "max")), tables)
+    assert_frame_equal(got, whole.groupby("k").agg(s=("x", "sum"), n=("n", "max")))
+
+
+def test_an_index_without_a_name_that_pandas_noted_in_an_arrow_table_is_no_column(reduce):
+    frame = INDEXED.set_axis([9, 3, 5, 7])
+    table = pa.Table.from_pandas(frame)
+    assert "__index_level_0__" in table.column_names
+    assert_series_equal(reduce(td.sum(), [table]), frame.sum(numeric_only=True))
+    assert_frame_equal(reduce(td.top_k(4, "n"), [table])[["n"]], INDEXED.nlargest(4, "n")[["n"]])
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [("a", 1), ("a", 2), ("b", 1)], ["x", "", "1"]])
+def test_columns_of_an_arrow_table_are_called_as_it_calls_them(labels, reduce, cut):
+    frame = INDEXED.set_axis(pd.Index(labels), axis=1)
+    tables = [pa.Table.from_pandas(chunk) for chunk in cut(frame, [3])]
+    x, k, n = tables[0].column_names
+    whole = INDEXED.set_axis([x, k, n], axis=1)
+    assert_series_equal(reduce(td.sum(), tables), whole.sum(numeric_only=True))
+    got = reduce(td.group_by(k, s=(x, "sum"), n=(n, "max")), tables)
+    assert_frame_equal(got, whole.groupby(k).agg(s=(x, "sum"), n=(n, "max")))
+    got = reduce(td.group_by(n, s=(k, "last")), tables)
+    assert_frame_equal(got, whole.groupby(n).agg(s=(k, "last")))
