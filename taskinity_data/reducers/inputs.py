@@ -202,7 +202,10 @@ def _make_shared_empty(dtypes: tuple[tuple[Any, Any], ...]) -> pd.DataFrame:
 
 
 def check_unique(names: pd.Index[Any], caller: str) -> None:
-    """Raise `ReduceError` if two columns have the same name."""
+    """Raise `ReduceError` if two columns have the same name, or one has none."""
+    if not isinstance(names, pd.MultiIndex) and names.hasnans:
+        missing = names[names.isna()][0]
+        raise ReduceError(f"{caller}: a column is called {missing}; rename it in the function")
     if not names.is_unique:
         twice = names[names.duplicated()][0]
         raise ReduceError(

@@ -273,3 +273,12 @@ def test_columns_of_an_arrow_table_are_called_as_it_calls_them(labels, reduce, c
     assert_frame_equal(got, whole.groupby(k).agg(s=(x, "sum"), n=(n, "max")))
     got = reduce(td.group_by(n, s=(k, "last")), tables)
     assert_frame_equal(got, whole.groupby(n).agg(s=(k, "last")))
+
+
+@pytest.mark.parametrize("label", [None, np.nan, pd.NaT], ids=str)
+def test_a_column_without_a_name_is_refused_and_not_left_out(label):
+    frame = pd.DataFrame([[1, 2]], columns=pd.Index([label, "x"], dtype=object))
+    for reducer in (td.sum(), td.describe(), td.top_k(1, label)):
+        with pytest.raises(ReduceError, match=f"a column is called {label}; rename it"):
+            reducer.partial(frame)
+    assert td.sum("x").finish(td.sum("x").partial(frame)) == 2
