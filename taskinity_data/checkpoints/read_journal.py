@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskinity_data.checkpoints.journal import has_other_format, list_segments, read_segment
@@ -18,7 +19,7 @@ from taskinity_data.checkpoints.record_kinds import (
 )
 from taskinity_data.chunks.cut_again import EarlierPiece
 from taskinity_data.errors import ResumeError
-from taskinity_data.outcome import Outcome
+from taskinity_data.outcome import Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -320,15 +321,29 @@ def read_past(directory: Path) -> Past:
 def find_item(past: Past, key: str) -> tuple[str, tuple[str, ...]]:
     """Return the fan-out and the ranges of a chunk that has ended, or was quarantined.
 
+    Chunks of several fan-outs over the same data have the same key: the first without a result of
+    its own is meant.
+
     Raises
     ------
     ResumeError
         There is none with that key.
     """
-    for item, outcome in past.outcomes():
-        if outcome.key == key:
-            pieces = item.pieces
-            return item.key[0], tuple(f"{past.files[file]}:{a}-{b}" for file, a, b, *_ in pieces)
+    names = list(past.fan_outs)
+    matches = [
+        (
+            outcome.status is Status.COMPLETED and not outcome.is_fallback,
+            names.index(item.key[0]),
+            item,
+        )
+        for item, outcome in past.outcomes()
+        if outcome.key == key
+    ]
+    if matches:
+        _, number, item = min(matches, key=itemgetter(0, 1))
+        return names[number], tuple(
+            f"{past.files[file]}:{start}-{stop}" for file, start, stop, *_ in item.pieces
+        )
     for entry in read_entries(past.directory):
         if entry["key"] == key:
             return entry["fan_out"], tuple(

@@ -160,7 +160,8 @@ def replay(
     ----------
     run_id, key : str
         As in `Run.outcomes`, `load_run(run_id).outcomes`, or an entry of its quarantine, where
-        single rows have one too.
+        single rows have one too. Chunks of several fan-outs over the same data have the same key:
+        the first without a result of its own is run.
     tasks : module, list of functions or dict by task, optional
         Functions, where they can't be found by module and name (lambdas, those of notebooks).
     run_dir : path, optional

@@ -788,3 +788,27 @@ def test_one_chunk_is_replayed_here_with_nothing_caught(ground):
         td.replay(run.run_id, key, run_dir="runs", source=frame)
     tasks = {"ProcessChunk": lambda chunk: chunk.n.sum()}
     assert td.replay(run.run_id, key, tasks, run_dir="runs", source=frame) == 0
+
+
+@pytest.mark.parametrize("fails", ["one", "other"])
+def test_of_chunks_with_one_key_that_is_replayed_which_failed(ground, fails):
+    def work(name):
+        def count_rows(chunk):
+            if name == fails:
+                raise ValueError(f"{name} fails")
+            return len(chunk)
+
+        return count_rows
+
+    text = "flow F:\n data -> One[*] -> End\n data -> Other[*] -> End"
+    policies = "\n task One[*]:\n  on_error: skip\n task Other[*]:\n  on_error: skip"
+    functions = {"data": td.open_dataset, "one": work("one"), "other": work("other")}
+    functions["end"] = lambda one, other: (one, other)
+    flow = td.parse_flow(text + policies).bind(functions)
+    options = {"chunk_size": "100 rows", "scheduler": "synchronous", "run_dir": "runs"}
+    run = td.run_flow(flow, source="in/0.csv", **options)
+    key = run.failures["key"].iloc[0]
+    assert (run.outcomes["key"] == key).sum() == 2
+    tasks = {task.name: functions[task.name.lower()] for task in flow.tasks}
+    with pytest.raises(ValueError, match=f"{fails} fails"):
+        td.replay(run.run_id, key, tasks, run_dir="runs")
