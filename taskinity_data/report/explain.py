@@ -206,21 +206,23 @@ def _overcome(run: Any) -> list[str]:
     """Return the errors of attempts that another one made good."""
     outcomes = run.outcomes
     is_done = (outcomes["status"] == "COMPLETED") & ~outcomes["is_fallback"]
-    lost = _failed_attempts(run, outcomes.loc[is_done, "key"])
+    lost = _failed_attempts(run, outcomes[is_done])
     lost = lost[lost["error"] != f"WorkerDied: {LOST_WITH_WORKER}"]  # these are in the notes
     return _count_errors(run, lost, "attempt", "a later attempt succeeded", "run.attempts")
 
 
 def describe_fallbacks(run: Any) -> list[str]:
     """Return what a fallback replaced, by the last error before it."""
-    lost = _failed_attempts(run, run.outcomes.loc[run.outcomes["is_fallback"], "key"])
+    lost = _failed_attempts(run, run.outcomes[run.outcomes["is_fallback"]])
     last = lost.drop_duplicates(["task", "key"], keep="last")
     rows = "run.outcomes[run.outcomes.is_fallback]"
     return _count_errors(run, last, "result", "its fallback was used", rows)
 
 
-def _failed_attempts(run: Any, keys: Any) -> Any:
-    return run.attempts[run.attempts["error"].notna() & run.attempts["key"].isin(keys)]
+def _failed_attempts(run: Any, outcomes: Any) -> Any:
+    # Fan-outs over the same data have the same keys.
+    names = ["task", "key"]
+    return run.attempts[run.attempts["error"].notna()].merge(outcomes[names].drop_duplicates())
 
 
 def _count_errors(run: Any, lost: Any, noun: str, remedy: str, rows: str) -> list[str]:

@@ -57,6 +57,32 @@ def test_an_error_that_a_retry_made_good_is_not_called_a_fallback(path):
     assert "OSError: busy (1 attempt; a later attempt succeeded)" in run.explain()
 
 
+def test_what_failed_in_one_fan_out_is_not_called_replaced_in_another(path):
+    def skipped(chunk):
+        if chunk["a"].iloc[0] == 0:
+            raise OSError("skipped")
+        return len(chunk)
+
+    text = (
+        "flow F:\n data -> Skipped[*] -> Both\n data -> Refuse[*] -> Both\n"
+        " task Skipped[*]:\n  on_error: skip\n task Refuse[*]:\n  on_error: Zero\n task Zero:\n"
+    )
+    flow = td.parse_flow(text).bind(
+        {
+            "data": td.open_dataset,
+            "skipped": skipped,
+            "refuse": refuse,
+            "zero": lambda chunk: 0,
+            "both": lambda skipped, refuse: (skipped, refuse),
+        }
+    )
+    explained = td.run_flow(flow, source=path, chunk_size="2 rows", **QUIET).explain()
+    assert "\n  Refuse: ValueError: no fours (3 results; its fallback was used)" in explained
+    assert "Skipped: OSError: skipped (skipped, 1 attempt)" in explained
+    assert "Overcome" not in explained
+    assert explained.count("OSError: skipped") == 2
+
+
 def test_a_task_that_runs_once_tells_of_its_fallback():
     def fetch():
         raise OSError("no answer")
