@@ -87,7 +87,8 @@ def task(  # the keywords are the published ones
     retries : int
         Further attempts after one that failed.
     retry_delay, max_delay : duration
-        The wait before the first retry, and the longest that it may grow to; ``"1s"``, seconds.
+        A retry waits for a random time, at most `retry_delay` before the first and twice as long
+        before each further one, up to `max_delay`; ``"1s"``, or seconds.
     retry_on, give_up_on : exception class or several
         None: all but errors that would only repeat.
     timeout : duration, optional
