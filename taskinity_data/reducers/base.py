@@ -209,19 +209,25 @@ class Concat(WholeChunks):
             return pd.DataFrame()
         kinds = {kind_of(frame) for frame in partial}
         if len(kinds) > 1:
+            names = sorted(map(str, kinds))
+            raise ReduceError(f"concat(): chunks returned different types: {names}")
+        try:
+            if kinds == {"arrow"}:
+                import pyarrow as pa
+
+                return pa.concat_tables(partial, promote_options="permissive")
+            if kinds == {"polars"}:
+                import polars as pl
+
+                return pl.concat(partial, how="diagonal_relaxed")
+            return pd.concat(partial, ignore_index=True)
+        except MemoryError:
+            raise
+        except Exception as error:
             raise ReduceError(
-                f"concat(): chunks returned different types: {sorted(map(str, kinds))}"
-            )
-        kind = kinds.pop()
-        if kind == "arrow":
-            import pyarrow as pa
-
-            return pa.concat_tables(partial, promote_options="permissive")
-        if kind == "polars":
-            import polars as pl
-
-            return pl.concat(partial, how="diagonal_relaxed")
-        return pd.concat(partial, ignore_index=True)
+                f"concat(): chunks' results do not fit together: {error}; give each column its own "
+                "name, and one type in every chunk, or use collect()"
+            ) from error
 
 
 def concat() -> Concat:

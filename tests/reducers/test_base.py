@@ -135,6 +135,19 @@ def test_concat_refuses_what_is_no_frame_and_kinds_that_do_not_mix(reduce):
         reduce(concat(), [pd.DataFrame({"i": [1]}), pa.table({"i": [1]})])
 
 
+@pytest.mark.parametrize("kind", ["arrow", "polars", "pandas"])
+def test_concat_refuses_columns_that_do_not_fit_together(kind, reduce):
+    if kind == "pandas":
+        chunks = [pd.DataFrame([[1, 2]], columns=["a", "a"]), pd.DataFrame({"a": [1]})]
+    elif kind == "arrow":
+        chunks = [pa.table({"a": [1]}), pa.table({"a": ["x"]})]
+    else:
+        pl = pytest.importorskip("polars")
+        chunks = [pl.DataFrame({"a": [1]}), pl.DataFrame({"a": [[1]]})]
+    with pytest.raises(ReduceError, match=r"concat\(\): chunks' results do not fit together: .*"):
+        reduce(concat(), chunks)
+
+
 def test_count_counts_rows_items_and_results(reduce):
     things = [
         pd.DataFrame({"a": [1, None, 3]}),
