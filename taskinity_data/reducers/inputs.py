@@ -76,9 +76,10 @@ def to_frame(
     levels = [name for name in frame.index.names if name in columns and name not in frame.columns]
     if levels:
         frame = frame.reset_index(level=levels)
+    labels = frame.columns.to_flat_index()  # of several levels, one label alone is several columns
     for column in columns:
-        if column not in frame.columns:
-            raise ReduceError(_missing(column, list(frame.columns), caller), column=column)
+        if column not in labels:
+            raise ReduceError(_missing(column, list(labels), caller), column=column)
     selected = frame[list(columns)].reset_index(drop=True)
     check_unique(selected.columns, caller)
     return selected
@@ -243,6 +244,7 @@ def _from_arrow(
         for column in columns:
             if column not in table.column_names:
                 raise ReduceError(_missing(column, table.column_names, caller), column=column)
+        check_unique(pd.Index([x for x in table.column_names if x in columns]), caller)
         table = table.select(list(columns))
     table = table.combine_chunks()
     frame: pd.DataFrame = table.to_pandas(split_blocks=True).reset_index(drop=True)

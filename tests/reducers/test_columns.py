@@ -282,3 +282,15 @@ def test_a_column_without_a_name_is_refused_and_not_left_out(label):
         with pytest.raises(ReduceError, match=f"a column is called {label}; rename it"):
             reducer.partial(frame)
     assert td.sum("x").finish(td.sum("x").partial(frame)) == 2
+
+
+@pytest.mark.parametrize("reducer", [td.sum("v"), td.top_k(1, "v"), td.approx_distinct("v")])
+def test_a_name_of_several_columns_is_refused_in_every_kind_of_table(reducer):
+    table = pa.table([[1], [2], [3]], names=["v", "v", "x"])
+    with pytest.raises(ReduceError, match="there are several columns 'v'"):
+        reducer.partial(table)
+    several = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("v", 1), ("v", 2)]))
+    with pytest.raises(ReduceError, match=r"there is no column 'v'.*'v', 1"):
+        reducer.partial(several)
+    distinct = td.approx_distinct(("v", 2))
+    assert distinct.finish(distinct.partial(several)) == 1

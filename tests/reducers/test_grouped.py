@@ -816,3 +816,12 @@ def test_means_of_decimals_of_different_scales_are_floats_as_in_pandas(reduce):
 def test_a_column_of_nulls_of_no_type_adds_up_to_0_beside_a_chunk_without_rows(reduce):
     frame = pd.DataFrame({"v": pd.array([None, None], pd.ArrowDtype(pa.null()))})
     assert reduce(td.sum("v"), [frame, frame[:0]]) == frame["v"].sum()
+
+
+def test_keys_that_can_not_be_sorted_are_refused(reduce):
+    frames = [pd.DataFrame({"k": [key], "x": [1]}) for key in (1, dt.date(2020, 1, 1))]
+    with pytest.raises(ReduceError, match=r"can't be sorted: .* give 'k' one dtype"):
+        reduce(td.group_by("k", n=("x", "count")), frames)
+    labelled = [frame.set_index("k")["x"] for frame in frames]
+    with pytest.raises(ReduceError, match="keys of different types can't be sorted"):
+        reduce(td.sum(), labelled)

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskinity_data.errors import ReduceError
 from taskinity_data.reducers.cached_property import cached_property
 from taskinity_data.reducers.groups.codes import (
     count_codes,
@@ -210,5 +211,12 @@ def order_groups(groups: pd.DataFrame) -> tuple[NDArray[np.intp], pd.Index[Any]]
     keys = [groups.iloc[:, position] for position in range(groups.shape[1])]
     positions = pd.Series(np.arange(len(groups)))
     by: Any = keys if len(keys) > 1 else keys[0]
-    first = positions.groupby(by, sort=True, dropna=True, observed=True).first()
+    try:
+        first = positions.groupby(by, sort=True, dropna=True, observed=True).first()
+    except TypeError as error:
+        names = ", ".join(map(repr, groups.columns))
+        raise ReduceError(
+            f"keys of different types can't be sorted: {error}; give {names} one dtype in every "
+            "chunk, for example with .astype(str) in the chunk function"
+        ) from error
     return first.to_numpy(dtype=np.intp), first.index
