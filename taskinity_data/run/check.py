@@ -19,6 +19,7 @@ from taskinity_data.execution.worker.failures import describe_failure
 from taskinity_data.execution.worker.run_item import call_step
 from taskinity_data.formats.stream import StreamBlock
 from taskinity_data.reducers.row_labels import as_item, call_traced, make_partial, plain
+from taskinity_data.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -84,7 +85,7 @@ def check_fan_out(
         return clock() >= until_s
 
     items = fan_out.peek(CHUNKS)
-    tried = 0
+    has_samples, were_cut = False, list[bool]()
     for item in items:
         chain = job.chain(item.position)
         if chain and chain[0].kind == "chunk" and isinstance(item.data, Chunk):
@@ -98,14 +99,23 @@ def check_fan_out(
             say(f"check: {_name(item)} can't be read ({describe_failure(error)}): not tried")
             continue
         if rows is not None:
-            _Sample(job, item, rows, say, is_over, is_first=not tried).check()
-            tried += 1
-    if items and not tried:
+            has_samples = True
+            sample = _Sample(job, item, rows, say, is_over, is_first=not were_cut)
+            was_cut = sample.check()
+            if was_cut is not None:
+                were_cut.append(was_cut)
+    rows_tried = f"the first {ROWS} rows of {format_count(len(were_cut), 'chunk')}"
+    if items and not has_samples:
         say(f"check: {job.task} has no items whose rows can be cut; it is not tried")
-    elif tried:
+    elif any(were_cut):
         say(
-            f"check: {job.task} does not depend on the cuts as far as the first {ROWS} rows of "
-            f"{tried} chunk{'s' if tried > 1 else ''} show; plain aggregates are not tried"
+            f"check: {job.task} does not depend on the cuts as far as {rows_tried} show; plain "
+            "aggregates are not tried"
+        )
+    elif were_cut:
+        say(
+            f"check: {job.task} gives the same results again for {rows_tried}; whether the answer "
+            "depends on the cuts is not tried, since that is up to what is made of them"
         )
     if is_over():
         say(f"check: {job.task} takes long, so that it was tried on few cuts ({MAX_S:g} s)")
@@ -151,7 +161,8 @@ class _Sample:
         self._names = " and ".join(step.task for step in self._chain)
         self._reducers = [reducer for reducer in job.reducers if reducer.name != "collect"]
 
-    def check(self) -> None:
+    def check(self) -> bool | None:
+        """Return whether other cuts of the rows were tried, None if nothing could be."""
         try:
             whole, again = self._call(self._rows), self._call(self._rows)
         except Exception as error:  # noqa: BLE001 - the run's own policies are for that
@@ -159,7 +170,7 @@ class _Sample:
                 f"check: {self._names} raised {describe_failure(error)} for rows of "
                 f"{_name(self._item)}: not tried there"
             )
-            return
+            return None
         if difference := _differ_safely(whole, again):
             self._fail(
                 "it gives another result for the same rows",
@@ -168,10 +179,12 @@ class _Sample:
             )
         for reducer in self._reducers:
             self._check_reducer(reducer, whole)
-        if self._is_of_rows(whole):
+        is_of_rows = self._is_of_rows(whole)
+        if is_of_rows:
             self._check_rows()
         if self._is_first and self._chain:
-            self._look_twice(is_of_rows=self._is_of_rows(whole))
+            self._look_twice(is_of_rows=is_of_rows)
+        return is_of_rows or bool(self._reducers)
 
     def _look_twice(self, *, is_of_rows: bool) -> None:
         """Tell where rows that occur twice would make the cuts matter, as for removing duplicates.
