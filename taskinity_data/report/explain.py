@@ -79,7 +79,9 @@ def describe_run(run: Any) -> str:
     """Return what ran, its status and time, and the workers, in one line."""
     where = f"{run.scheduler}, {format_count(run.workers, 'worker')}"
     total = format_seconds(run.timings["total"])
-    return f"{_label(run, run.flow.name)}: {run.status} in {total} ({where}; run {run.run_id})"
+    preposition = "for" if str(run.status) == "RUNNING" else "in"
+    head = f"{_label(run, run.flow.name)}: {run.status} {preposition} {total}"
+    return f"{head} ({where}; run {run.run_id})"
 
 
 def _label(run: Any, name: str) -> str:

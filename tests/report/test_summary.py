@@ -373,3 +373,7 @@ def test_errors_that_another_attempt_made_good_are_told_with_their_number():
     )
     assert "  and 1 other error: run.attempts\n" in text
     assert "Overcome" not in explain(make_run())
+
+
+def test_a_run_in_progress_has_run_for_a_time():
+    assert summarise(make_run(status="RUNNING")).startswith("Delays: RUNNING for 2.2 s (")
