@@ -108,10 +108,13 @@ def _find_columns(noted: bytes) -> tuple[bytes, frozenset[str]]:
     described = json.loads(noted)
     levels = [name for name in described["index_columns"] if isinstance(name, str)]
     labels = described.get("column_indexes", ())
-    if not levels and all(label["pandas_type"] == "unicode" for label in labels):
+    columns = [{**each, "name": each["field_name"]} for each in described["columns"]]
+    are_texts = all(label["pandas_type"] == "unicode" for label in labels)
+    if not levels and are_texts and columns == described["columns"]:
         return noted, frozenset()
-    described["columns"] = [{**each, "name": each["field_name"]} for each in described["columns"]]
-    plain = json.dumps({**described, "index_columns": [], "column_indexes": []}).encode()
+    plain = json.dumps(
+        {**described, "index_columns": [], "column_indexes": [], "columns": columns}
+    ).encode()
     return plain, frozenset(name for name in levels if name.startswith("__index_level_"))
 
 

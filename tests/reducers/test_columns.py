@@ -262,7 +262,9 @@ def test_an_index_without_a_name_that_pandas_noted_in_an_arrow_table_is_no_colum
     assert_frame_equal(reduce(td.top_k(4, "n"), [table])[["n"]], INDEXED.nlargest(4, "n")[["n"]])
 
 
-@pytest.mark.parametrize("labels", [[0, 1, 2], [("a", 1), ("a", 2), ("b", 1)], ["x", "", "1"]])
+@pytest.mark.parametrize(
+    "labels", [[0, 1, 2], [("a", 1), ("a", 2), ("b", 1)], ["x", "", "1"], ["x", None, "n"]]
+)
 def test_columns_of_an_arrow_table_are_called_as_it_calls_them(labels, reduce, cut):
     frame = INDEXED.set_axis(pd.Index(labels), axis=1)
     tables = [pa.Table.from_pandas(chunk) for chunk in cut(frame, [3])]
