@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,7 @@ _EXACT_IN_FLOAT = 1 << 53
 def hash_values(series: pd.Series[Any]) -> NDArray[np.uint64]:
     """Return a 64-bit hash of each value, the same on every machine and in every process.
 
-    Equal numbers have equal hashes, whatever their type; there must be no nulls.
+    Equal numbers have equal hashes, whatever their type, and equal times; there must be no nulls.
     """
     if series.dtype == object:
         is_number = np.array([pd.api.types.is_number(value) for value in series], dtype=np.bool_)
@@ -67,11 +68,25 @@ def hash_values(series: pd.Series[Any]) -> NDArray[np.uint64]:
                 is_long = np.abs(floats) >= _EXACT_IN_FLOAT
                 hashes[is_long] = pd.util.hash_array(numbers[is_long])
             return hashes
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+    if dtype.kind in "mM":
+        return _hash_times(pa.array(series))
     is_numpy = isinstance(series.dtype, np.dtype)
     values: Any = series.to_numpy() if is_numpy else series.to_numpy(dtype=object)
     return pd.util.hash_array(values, categorize=False)
+
+
+def _hash_times(times: Any) -> NDArray[np.uint64]:
+    """Return the hashes of an Arrow array of times, the same whatever their unit."""
+    per_second = 1000 ** ("s", "ms", "us", "ns").index(times.type.unit)
+    counts = times.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    seconds, rest = np.divmod(counts, per_second)
+    # Times an odd number, since seconds and nanoseconds may be each other's.
+    hashes = pd.util.hash_array(seconds) * np.uint64(3)
+    hashes ^= pd.util.hash_array(rest * (_PER_SECOND // per_second))
+    return hashes
+
+
+_PER_SECOND = 10**9
 
 
 def find_registers(

@@ -4,8 +4,10 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+import taskinity_data as td
 from taskinity_data.reducers.sketches.hyperloglog import (
     estimate_distinct,
     find_registers,
@@ -65,6 +67,29 @@ def test_equal_numbers_hash_alike_whatever_their_type():
     assert len(one) == 1
     zeros = hash_values(pd.Series([0.0, -0.0]))
     assert zeros[0] == zeros[1]
+
+
+TIMES = pd.Series(pd.to_datetime([-2, 0, 1], unit="s"))
+
+
+@pytest.mark.parametrize("kind", ["datetime64", "timedelta64"])
+def test_equal_times_hash_alike_whatever_their_unit(kind):
+    times = TIMES if kind == "datetime64" else TIMES - TIMES[1]
+    arrow = pa.timestamp if kind == "datetime64" else pa.duration
+    dtypes = [f"{kind}[{unit}]" for unit in ("s", "ms", "us", "ns")]
+    dtypes += [pd.ArrowDtype(arrow(unit)) for unit in ("s", "ns")]
+    hashes = {tuple(hash_values(times.astype(dtype)).tolist()) for dtype in dtypes}
+    assert len(hashes) == 1
+    finer = times.astype(f"{kind}[ns]") + pd.Timedelta(1, "ns")
+    assert len({*hashes.pop(), *hash_values(finer).tolist()}) == 6
+
+
+def test_times_of_another_unit_are_counted_once(reduce):
+    frames = [TIMES.astype(f"datetime64[{unit}]").to_frame("t") for unit in ("s", "ns")]
+    assert reduce(td.approx_distinct("t"), frames) == 3
+    frames = [frame.assign(k=1) for frame in frames]
+    got = reduce(td.group_by("k", n=("t", "approx_distinct"), m=("t", "nunique")), frames)
+    assert got.iloc[0].tolist() == [3, 3]
 
 
 def test_long_integers_that_one_float_stands_for_stay_different():
