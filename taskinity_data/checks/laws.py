@@ -70,7 +70,7 @@ def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
         `combine` is associative and leaves its partials as they were; rows may be cut anywhere,
         also into chunks without rows.
     ValueError
-        There is nothing in `frames`, or they can't be sliced and put together.
+        There is nothing in `frames`, or they can't be sliced and put together, or it is one frame.
 
     Notes
     -----
@@ -87,6 +87,8 @@ def check_reducer(reducer: Reducer, frames: Sequence[Any]) -> None:
     Traceback (most recent call last):
     AssertionError: reducer(<lambda>, partial=<lambda>): ...
     """
+    if kind_of(frames) is not None:
+        raise ValueError(f"give a list of chunks: [{type(frames).__name__}, …], not one alone")
     whole = join(list(frames))
     try:
         again: Any = pickle.loads(cloudpickle.dumps(reducer))  # noqa: S301 - made here

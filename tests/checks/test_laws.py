@@ -129,6 +129,9 @@ def test_reducers_of_lists_arrays_and_tables(frame):
     check_reducer(td.concat(), [pl.from_pandas(frame)])
     with pytest.raises(ValueError, match="no chunks to check"):
         check_reducer(td.count(), [])
+    for alone in (frame, frame["n"], pa.table({"k": [1]})):
+        with pytest.raises(ValueError, match="give a list of chunks"):
+            check_reducer(td.sum(), alone)
     with pytest.raises(ValueError, match="can't be cut"):
         check_reducer(td.count(), [{1}, {2}])
 
