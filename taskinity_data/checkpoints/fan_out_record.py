@@ -134,9 +134,16 @@ class FanOutRecord:
         is_new = [path for name, path in now.items() if name not in before]
         changed = sorted({path for path in is_new if path in before.values()})
         gone = sorted(set(before.values()) - set(now.values()))
-        for word, names in (("changed", changed), ("gone", gone)):
-            if names:
-                lines.append(f"{self.name}: {_list(names)} {word} since")
+        if changed:
+            lines.append(
+                f"{self.name}: {_list(changed)} changed since; chunks of changed files are run "
+                "again"
+            )
+        if gone:
+            lines.append(
+                f"{self.name}: {_list(gone)} no longer among the sources; chunks of such files are "
+                "left out"
+            )
         return lines
 
     # -- what the journal keeps ----------------------------------------------------------------
