@@ -185,7 +185,7 @@ def _refuse_bisect(stage: FanOutStage) -> None:
     for task in stage.tasks:
         if task.policy.on_error == "bisect":
             raise PlanError(
-                f"{task.name}: on_error bisect requires chunks of files or tables and [*]; items "
+                f"on_error bisect of {task.name} requires chunks of files or tables and [*]; items "
                 "of a list or stream, and a fixed number of pieces, are never halved: use skip, or "
                 "a fallback"
             )

@@ -143,9 +143,9 @@ def test_what_cannot_be_halved_refuses_bisect(files):
     flow = td.parse_flow("flow F:\n  task B[2]:\n    on_error: bisect\n  A -> B[2] -> C\n").bind(
         {"A": lambda: FRAME, "B": lambda chunk: chunk, "C": len}
     )
-    with pytest.raises(errors.TaskinityDataError, match="bisect requires chunks"):
+    with pytest.raises(errors.TaskinityDataError, match="F: B: on_error bisect of B requires chu"):
         td.run_flow(flow, scheduler="threads")
-    with pytest.raises(errors.TaskinityDataError, match="bisect requires chunks"):
+    with pytest.raises(errors.TaskinityDataError, match="bisect of ProcessChunk requires chunks"):
         process(iter([FRAME]), refuse, on_error="bisect")
 
 
