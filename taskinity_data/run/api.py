@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from inspect import currentframe
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -21,6 +21,7 @@ from taskinity_data.reducers.base import check_reduce, collect
 from taskinity_data.run.arguments import (
     ProcessKeywords,
     check_flow,
+    explain_input,
     show_keywords,
     sort_options,
 )
@@ -203,9 +204,8 @@ def run_flow(
     try:
         steps = stages(flow, tuple(arguments))
     except BindError as error:
-        # An option that was misspelled came as an input.
-        names = [option.name for option in fields(RunOptions)]
-        hints = (suggest(name, names) for name in more_inputs if repr(name) in str(error))
+        # An option that was misspelled, or is not the run's, came as an input.
+        hints = (explain_input(name) for name in more_inputs if repr(name) in str(error))
         raise BindError(f"{error}{next(filter(None, hints), '')}") from None
     return run_session(flow, steps, with_defaults(flow, arguments), {}, options, call, shared)
 

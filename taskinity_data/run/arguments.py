@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ProcessKeywords",
     "check_flow",
+    "explain_input",
     "show_keywords",
     "sort_options",
     "sort_plans",
@@ -110,6 +111,15 @@ def sort_options(
             raise BindError(f"process() has no option {name!r}.{suggest(name, all_names)}")
         sorted_[owner][name] = value
     return sorted_
+
+
+def explain_input(name: str) -> str:
+    """Return a hint at the option that `name`, which is no input of a flow, may be."""
+    if name in KEYWORDS:
+        return " It is an option of tasks: set it in the flow's text, or with @td.task."
+    if name in {*DatasetKeywords.__annotations__, *SIGNATURE}:
+        return " It is an option of td.open_dataset: set it where a task opens the data."
+    return suggest(name, [option.name for option in fields(RunOptions)])
 
 
 def check_flow(flow: Any) -> Flow:

@@ -33,6 +33,11 @@ FLOW = td.parse_flow("flow F:\n    Work[*] -> Total\n").bind([work, total])
         (lambda: td.process(FRAME, len, reducer=sum), "Did you mean 'reduce'"),
         (lambda: td.process(FRAME, func=len), "Did you mean 'function'?"),
         (lambda: td.run_flow(FLOW, chunk=FRAME, worker=2), "Did you mean 'workers'"),
+        (
+            lambda: td.run_flow(FLOW, chunk=FRAME, timeout="3s"),
+            "'timeout'. It is an option of tasks",
+        ),
+        (lambda: td.run_flow(FLOW, chunk=FRAME, sep=";"), "It is an option of td.open_dataset"),
         (lambda: td.process(FRAME, reduce=td.mean("dep_dela")), "Did you mean 'dep_delay'?"),
         (lambda: td.process(FRAME, lambda chunk, source: 1), "no value for parameter 'source'"),
     ],
