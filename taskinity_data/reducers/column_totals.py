@@ -70,7 +70,10 @@ def start_columns(
             }
         else:
             states[tuple(family)] = [_join_groups(state) for state in started]
-    return Columns(states, columns.empty(columns.values), columns.n_rows, frozenset(void))
+    empty = columns.empty(columns.values)
+    if columns.labels is not None:
+        empty = empty.set_axis(columns.labels, axis=1)
+    return Columns(states, empty, columns.n_rows, frozenset(void))
 
 
 def merge_columns(partials: Sequence[Columns], hows: Sequence[str], label: str) -> Columns:
@@ -93,8 +96,10 @@ def merge_columns(partials: Sequence[Columns], hows: Sequence[str], label: str) 
         merged |= _merge_states([{key: c[key]} for c in states if key in c], hows)
     # Nulls without a dtype count as those of floats, with which numbers stay numbers.
     empties = [
-        make_empty([(n, dtype if n in names or n not in numbers else _FLOAT) for n, dtype in of])
-        for of, names in zip([d.items() for d in dtypes], names_of, strict=True)
+        make_empty(
+            [(n, dtype if n in names or n not in numbers else _FLOAT) for n, dtype in of.items()]
+        ).set_axis(partial.empty.columns, axis=1)
+        for partial, of, names in zip(partials, dtypes, names_of, strict=True)
     ]
     void = {column for p in partials for column in p.void}
     typed = {column for p in partials if p.n_rows for column in p.empty if column not in p.void}

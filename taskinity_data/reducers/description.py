@@ -86,7 +86,9 @@ class Describe(RowReducer):
             quartiles = quantiles_of(summaries[column], np.array(list(_QUARTILES.values())))
             exact |= dict(zip(_QUARTILES, quartiles, strict=True))
             described[column] = pd.Series(exact, dtype=np.float64).reindex(rows)
-        return pd.DataFrame(described, index=rows)[[c for c in columns.empty if c in described]]
+        labels = columns.empty.columns
+        labels = labels[labels.isin(list(described))]
+        return pd.DataFrame(described, index=rows)[list(labels)].set_axis(labels, axis=1)
 
     def dump(self, partial: tuple[Columns, dict[Any, Summary]] | None) -> Any:
         """Return the partial as plain data, to be stored."""

@@ -88,14 +88,15 @@ def to_frame(
 class ChunkColumns(NamedTuple):
     """Columns of a chunk, the dtypes that pandas has for them, and the number of rows.
 
-    These differ if integers with nulls stay exact, see `to_frame`. Columns of an Arrow table become
-    arrays each time that they are read: together they would take as much memory as the table, where
-    it has several chunks.
+    These differ if integers with nulls stay exact, see `to_frame`. `labels` are those of a frame if
+    they have a name or are no texts. Columns of an Arrow table become arrays each time that they
+    are read: together they would take as much memory as the table, where it has several chunks.
     """
 
     values: Mapping[Any, pd.Series[Any] | pa.ChunkedArray]
     dtypes: dict[Any, Any]
     n_rows: int
+    labels: pd.Index[Any] | None = None
 
     @classmethod
     def of_frame(cls, frame: pd.DataFrame) -> ChunkColumns:
@@ -103,7 +104,9 @@ class ChunkColumns(NamedTuple):
         dtypes: dict[Any, Any] = dict(frame.dtypes)
         exact = frame.attrs.get(_EXACT_NAMES, ())
         dtypes |= dict.fromkeys(exact, np.dtype(np.float64))
-        return cls(dict(frame.items()), dtypes, len(frame))
+        labels = frame.columns
+        is_plain = labels.name is None and labels.dtype == "str"
+        return cls(dict(frame.items()), dtypes, len(frame), None if is_plain else labels)
 
     def group(self, name: Any, grouping: Grouping) -> Values:
         """Return the column `name` with the groups of its rows."""
@@ -160,6 +163,8 @@ def to_columns(data: Any, columns: Sequence[Any] | None, caller: str) -> ChunkCo
         return None
     check_unique(frame.columns, caller)
     others = ChunkColumns.of_frame(frame)
+    if not plain:
+        return others
     values = {**others.values, **plain}
     in_order = {name: values[name] for name in names or values}
     return ChunkColumns(in_order, dtypes | others.dtypes, others.n_rows)

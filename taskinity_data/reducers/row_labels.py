@@ -109,8 +109,8 @@ def _find_columns(noted: bytes) -> tuple[bytes, frozenset[str]]:
     levels = [name for name in described["index_columns"] if isinstance(name, str)]
     labels = described.get("column_indexes", ())
     columns = [{**each, "name": each["field_name"]} for each in described["columns"]]
-    are_texts = all(label["pandas_type"] == "unicode" for label in labels)
-    if not levels and are_texts and columns == described["columns"]:
+    is_named = any(each["pandas_type"] != "unicode" or each["name"] is not None for each in labels)
+    if not levels and not is_named and columns == described["columns"]:
         return noted, frozenset()
     plain = json.dumps(
         {**described, "index_columns": [], "column_indexes": [], "columns": columns}

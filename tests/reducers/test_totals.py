@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pandas.testing import assert_frame_equal, assert_series_equal
+from pandas.testing import assert_frame_equal, assert_index_equal, assert_series_equal
 from properties import examples
 
 import taskinity_data as td
@@ -326,3 +326,20 @@ def test_sums_of_nulls_of_a_dtype_that_has_none_are_refused(type_):
     for total in (td.sum("v"), td.group_by("k", a=("v", "sum"))):
         with pytest.raises(ReduceError, match="sum"):
             total.finish(total.partial(frame))
+
+
+def pivot(chunk):
+    return chunk.groupby(["k", "l"], observed=True)["x"].sum().unstack()
+
+
+@pytest.mark.parametrize(
+    "labels", [pd.Categorical(list("abbaba")), list("abbaba"), pd.array([1, 2] * 3, dtype="Int64")]
+)
+@pytest.mark.parametrize("chunk_rows", [2, 3, 6])
+def test_answers_have_the_labels_of_columns_as_pandas_has_them(labels, chunk_rows, reduce, cut):
+    frame = pd.DataFrame({"k": [1, 1, 2, 2, 3, 3], "l": labels, "x": [1.5, 2, 3, 4, 5, None]})
+    parts = [pivot(chunk) for chunk in cut(frame, range(chunk_rows, 6, chunk_rows))]
+    whole = pd.concat(parts)
+    for how, reducer in TOTALS.items():
+        assert_series_equal(reduce(reducer, parts), getattr(whole, how)())
+    assert_index_equal(reduce(td.describe(), parts).columns, whole.describe().columns)
