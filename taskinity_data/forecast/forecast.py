@@ -135,7 +135,7 @@ def bound(work: RunSeconds, workers: int) -> str:
     """Describe what takes most of the time."""
     total = work.by_workers
     if work.here > total / workers:
-        return f"this process: finding cuts and combining take {work.here:.3g} s"
+        return f"this process: finding cuts and combining take {_format_seconds(work.here)}"
     parts = {"reading": work.read, "the function": work.function, "partials": work.partial}
     name, seconds = max(parts.items(), key=lambda part: part[1])
     return f"{name}: {seconds / total:.0%} of the work" if total else "starting"

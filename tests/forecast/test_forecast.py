@@ -41,7 +41,9 @@ def test_workers_that_wait_at_the_end_are_added():
 def test_a_driver_that_takes_longer_than_its_workers_is_the_bound():
     work = READING._replace(here=9.0)
     assert wall_seconds(work, 4, cores=None) == 9.0
-    assert bound(work, 4).startswith("this process")
+    assert bound(work, 4) == "this process: finding cuts and combining take 9.0 s"
+    small = RunSeconds(read=0.0, function=0.0, partial=0.0, here=0.00218, start=0.0, finish=0.0)
+    assert bound(small, 4).endswith(" take 2 ms")
 
 
 def test_the_largest_part_is_named_with_its_share():
