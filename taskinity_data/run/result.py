@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import pandas as pd
 
-from taskinity_data.errors import ResumeError
+from taskinity_data.errors import BindError, ResumeError
 from taskinity_data.execution.fan_out_results import CATEGORIES
 from taskinity_data.outcome import RunStatus, Status
 from taskinity_data.wording import for_stdout
@@ -345,9 +345,14 @@ class Run(Generic[T]):
         ------
         ResumeError
             One of them is not kept.
+        BindError
+            `other` is not a run.
         """
         from taskinity_data.run.diff import compare_runs
 
+        if not isinstance(other, Run):
+            kind = type(other).__name__
+            raise BindError(f"diff compares with a run, not {kind}: pass td.load_run(run_id)")
         return compare_runs(self._diff_details, other._diff_details)
 
     @cached_property

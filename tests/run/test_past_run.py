@@ -233,6 +233,8 @@ def test_a_run_that_is_not_kept_has_no_difference(ground):
     assert (done.directory, done.missing) == (None, ())
     with pytest.raises(ResumeError, match="was not stored"):
         done.diff(done)
+    with pytest.raises(td.errors.BindError, match=r"not str: pass td\.load_run\(run_id\)"):
+        done.diff(done.run_id)
 
 
 GOES_ON = """\
