@@ -88,7 +88,8 @@ class Describe(RowReducer):
             described[column] = pd.Series(exact, dtype=np.float64).reindex(rows)
         labels = columns.empty.columns
         labels = labels[labels.isin(list(described))]
-        return pd.DataFrame(described, index=rows)[list(labels)].set_axis(labels, axis=1)
+        in_order = {position: described[label] for position, label in enumerate(labels)}
+        return pd.DataFrame(in_order, index=rows).set_axis(labels, axis=1)
 
     def dump(self, partial: tuple[Columns, dict[Any, Summary]] | None) -> Any:
         """Return the partial as plain data, to be stored."""

@@ -343,3 +343,10 @@ def test_answers_have_the_labels_of_columns_as_pandas_has_them(labels, chunk_row
     for how, reducer in TOTALS.items():
         assert_series_equal(reduce(reducer, parts), getattr(whole, how)())
     assert_index_equal(reduce(td.describe(), parts).columns, whole.describe().columns)
+
+
+def test_labels_that_are_tuples_are_no_levels_of_columns(reduce):
+    labels = pd.Index([("a", 1), ("a", 2), "x"], dtype=object, tupleize_cols=False)
+    frame = pd.DataFrame([[1, "s", 2.5], [3, "s", 0.5]], columns=labels)
+    assert_series_equal(reduce(td.sum(), [frame]), frame.sum(numeric_only=True))
+    assert_index_equal(reduce(td.describe(), [frame]).columns, labels[[0, 2]])

@@ -68,7 +68,7 @@ def hash_values(series: pd.Series[Any]) -> NDArray[np.uint64]:
                 is_long = np.abs(floats) >= _EXACT_IN_FLOAT
                 hashes[is_long] = pd.util.hash_array(numbers[is_long])
             return hashes
-    if dtype.kind in "mM":
+    if dtype.kind in "mM" and not pa.types.is_date(getattr(dtype, "pyarrow_dtype", pa.null())):
         return _hash_times(pa.array(series))
     is_numpy = isinstance(series.dtype, np.dtype)
     values: Any = series.to_numpy() if is_numpy else series.to_numpy(dtype=object)

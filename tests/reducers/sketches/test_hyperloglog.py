@@ -106,6 +106,7 @@ def test_long_integers_that_one_float_stands_for_stay_different():
         pd.Series(["a", "b", "é"], dtype="category"),
         pd.Series(pd.to_datetime([1, 2, 3], utc=True)),
         pd.Series(pd.to_timedelta([1, 2, 3])),
+        pd.Series([18262, 18263], dtype="int32[pyarrow]").astype(pd.ArrowDtype(pa.date32())),
         pd.Series([True, False, True]).iloc[:2],
     ],
     ids=lambda values: str(values.dtype),
