@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import multiprocessing
 import os
 import re
 import signal
@@ -1036,3 +1037,30 @@ def test_a_combine_that_raises_fails_the_run_whenever_it_is_called(error, frame)
                 scheduler="synchronous",
                 progress=False,
             )
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_processes_that_a_function_forks_end_by_signals(number):
+    forking = multiprocessing.get_context("fork")
+
+    def hang(begun):
+        begun.set()
+        while True:
+            time.sleep(0.05)
+
+    def fork_and_end(_chunk):
+        begun = forking.Event()
+        child = forking.Process(target=hang, args=(begun,))
+        child.start()
+        assert begun.wait(60)
+        os.kill(child.pid, number)
+        child.join(20)
+        code = child.exitcode
+        child.kill()
+        child.join()
+        return code
+
+    frame = pd.DataFrame({"n": [1]})
+    run = td.process(frame, fork_and_end, scheduler="threads", progress=False)
+    assert run.value == [-signal.SIGTERM if number == signal.SIGTERM else 1]

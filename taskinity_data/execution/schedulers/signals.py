@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -36,10 +37,16 @@ def soft_interrupts(stop: Callable[[], bool]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    has_stopped = False
+    has_stopped, process = False, os.getpid()
 
     def handle(number: int, frame: Any) -> None:  # noqa: ARG001 - what a handler is given
         nonlocal has_stopped
+        if os.getpid() != process:
+            # A child that a function has forked, such as one of multiprocessing's pool, ends.
+            is_ctrl_c = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if is_ctrl_c else signal.SIG_DFL)
+            signal.raise_signal(number)
+            return
         if has_stopped or not stop():
             raise KeyboardInterrupt
         has_stopped = True
