@@ -221,3 +221,14 @@ def test_means_of_a_column_of_arrow_nulls_are_refused_by_name():
     for reducer in (td.mean("n"), td.group_by("k", a=("n", "mean"))):
         with pytest.raises(FlowFailed, match=r"column .* \(null\[pyarrow\]\) holds no numbers"):
             run(NOTHING, reducer, "2 rows")
+
+
+def test_lists_of_json_are_those_of_python_in_every_cut(tmp_path):
+    path = tmp_path / "made.jsonl"
+    records = [{"k": 1, "l": [1, 2]}, {"k": 2, "l": [3, None]}, {"k": 2, "l": [4]}]
+    path.write_text("\n".join(map(json.dumps, records)))
+    for cut in CUTS:
+        rows = run(str(path), td.top_k(3, "k"), cut)
+        assert repr(rows["l"].tolist()) == "[[3, None], [4], [1, 2]]"
+        assert run(str(path), td.group_by("k", l=("l", "last")), cut)["l"].tolist() == [[1, 2], [4]]
+        assert run(str(path), td.sum("l"), cut) == [1, 2, 3, None, 4]

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.types as pat
 
 from taskinity_data.errors import ReadError, SchemaError
 from taskinity_data.formats.json.cuts import cut_records, find_line_ends, find_start
@@ -69,8 +70,9 @@ class JsonReader(Reader):
     @property
     def needs_pandas(self) -> bool:
         """Whether an Arrow table of some rows does not tell what pandas holds of the whole."""
-        with_dtypes = {name for name, _ in self.all_columns.dtypes}
-        return not (with_dtypes | self.all_columns.with_nulls).isdisjoint(self.columns)
+        some = {name for name, _ in self.all_columns.dtypes} | self.all_columns.with_nulls
+        some |= {field.name for field in self.all_columns.types if pat.is_nested(field.type)}
+        return not some.isdisjoint(self.columns)
 
     def identity(self) -> str:
         """Return a stable text of all that decides what a range reads as."""
