@@ -47,6 +47,8 @@ def hash_values(series: pd.Series[Any]) -> NDArray[np.uint64]:
 
     Equal numbers have equal hashes, whatever their type, and equal times; there must be no nulls.
     """
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(series.dtype.categories.dtype)
     if series.dtype == object:
         is_number = np.array([pd.api.types.is_number(value) for value in series], dtype=np.bool_)
         if is_number.any():

@@ -65,6 +65,8 @@ def test_equal_numbers_hash_alike_whatever_their_type():
         for dtype in ("int64", "int8", "uint64", "float64", "float32", "Int64", "int64[pyarrow]")
     }
     assert len(one) == 1
+    assert one == {int(hash_values(pd.Series([1], dtype="category"))[0])}
+    assert one == {int(hash_values(pd.Series([True], dtype="category"))[0])}
     zeros = hash_values(pd.Series([0.0, -0.0]))
     assert zeros[0] == zeros[1]
 
