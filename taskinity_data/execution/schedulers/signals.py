@@ -22,6 +22,12 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that stop a run: Ctrl-C, who ends processes, a terminal that is closed."""
 
 
+_handled: set[int] = set()
+"""The signals that a run handles now."""
+
+_forking = threading.local()
+
+
 def raise_interrupt(number: int, frame: Any) -> None:  # noqa: ARG001 - what a handler is given
     """Stop at once: a signal handler."""
     raise KeyboardInterrupt
@@ -37,16 +43,10 @@ def soft_interrupts(stop: Callable[[], bool]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    has_stopped, process = False, os.getpid()
+    has_stopped = False
 
     def handle(number: int, frame: Any) -> None:  # noqa: ARG001 - what a handler is given
         nonlocal has_stopped
-        if os.getpid() != process:
-            # A child that a function has forked, such as one of multiprocessing's pool, ends.
-            is_ctrl_c = number == signal.SIGINT
-            signal.signal(number, signal.default_int_handler if is_ctrl_c else signal.SIG_DFL)
-            signal.raise_signal(number)
-            return
         if has_stopped or not stop():
             raise KeyboardInterrupt
         has_stopped = True
@@ -59,8 +59,31 @@ def soft_interrupts(stop: Callable[[], bool]) -> Iterator[None]:
     }
     for number in before:
         signal.signal(number, handle)
+    _handled.update(before)
     try:
         yield
     finally:
         for number, handler in before.items():
+            _handled.discard(number)
             signal.signal(number, handler)
+
+
+def _before_fork() -> None:
+    # Python forgets signals that come to a child before it has begun; blocked ones wait.
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled)
+
+
+def _after_fork() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def _begin_child() -> None:
+    """Let a process that a function forks, such as one of a pool, end as without a run."""
+    for number in _handled:
+        is_ctrl_c = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if is_ctrl_c else signal.SIG_DFL)
+    _handled.clear()
+    _after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_begin_child)
