@@ -62,7 +62,7 @@ def find_files(
         hive keys that differ, storage options without a URL.
     """
     options = dict(storage_options or {})
-    if hasattr(source, "read") and not isinstance(source, os.PathLike):
+    if hasattr(source, "readline") and not isinstance(source, os.PathLike):
         raise PlanError(
             f"source: an open file ({type(source).__name__}) is not a source, because workers open "
             "files themselves; give its path"

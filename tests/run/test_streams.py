@@ -161,6 +161,8 @@ def test_an_open_file_is_no_stream_of_frames(tmp_path):
             opening(file)
         with pytest.raises(PlanError, match=r"an open file \(StringIO\) .* give its path"):
             opening(io.StringIO("a\n1\n"))
+        with pytest.raises(PlanError, match="of type Chunk is not a source"):
+            opening(td.open_dataset(tmp_path / "a.csv").plan()[0])
 
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
