@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from taskinity_data.disk import replace_file
 from taskinity_data.errors import FlowError, FlowSyntaxError, SourceNotFound, WriteError
@@ -11,9 +11,6 @@ from taskinity_data.flow.flow import Flow
 from taskinity_data.flow.language.parser import parse_text
 from taskinity_data.settings import working_directory
 from taskinity_data.wording import suggest
-
-if TYPE_CHECKING:
-    import os
 
 __all__ = ["SUFFIXES", "list_flows", "load_flow", "save_flow"]
 
@@ -40,7 +37,7 @@ def load_flow(path: str | os.PathLike[str]) -> Flow:
         The text does not parse.
     """
     file = _locate(path)
-    if file.is_dir():
+    if os.path.isdir(file):
         flows = [flow.name for flow in list_flows(file)]
         names = ", ".join(flows[:_MAX_NAMED] + ["…"] * (len(flows) > _MAX_NAMED))
         there = f"pass one of its flow files: {names}" if flows else "it has no flow files"
