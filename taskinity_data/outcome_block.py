@@ -212,11 +212,8 @@ class OutcomeBlock:
         rows, filtered, memory_nbytes = self._counts_of(number)
         started_s, *times = self.times[number * _TIMES : (number + 1) * _TIMES]
         spent = [seconds * share for seconds in self._spent_by(turn)]
-        attempt = replace(
-            _make_attempt(item.attempt, started_s, self.workers[turn], times, spent),
-            memory_nbytes=memory_nbytes,
-            peak_nbytes=_to_count(self.peaks[turn]),
-        )
+        sizes = memory_nbytes, _to_count(self.peaks[turn])
+        attempt = _make_attempt(item.attempt, started_s, self.workers[turn], times, spent, sizes)
         return Outcome(
             self.task,
             item.key,
@@ -283,10 +280,16 @@ def is_plain(outcome: Outcome) -> bool:
 
 
 def _make_attempt(
-    number: int, started_s: float, worker: str, times: Sequence[float], spent: Sequence[float]
+    number: int,
+    started_s: float,
+    worker: str,
+    times: Sequence[float],
+    spent: Sequence[float],
+    sizes: tuple[int | None, int | None] = (None, None),
 ) -> Attempt:
     duration_s, read_s, function_s, partial_s = times
     cpu_s, queued_s = spent
+    memory_nbytes, peak_nbytes = sizes
     return Attempt(
         number,
         started_s,
@@ -295,8 +298,10 @@ def _make_attempt(
         read_s,
         function_s,
         partial_s,
+        memory_nbytes=memory_nbytes,
         cpu_s=cpu_s,
         queued_s=queued_s,
+        peak_nbytes=peak_nbytes,
     )
 
 
