@@ -79,7 +79,7 @@ def explain_interrupt(run: Any, command: str | None = None) -> str:
     """
     if str(run.status) in ("COMPLETED", "PARTIAL"):
         shown = "error.run" if command is None else f"taskinity-data runs show {run.run_id}"
-        return f"the run had already ended ({run.status}): {shown}"
+        return f"the run had already ended ({run.status}); for its result, see {shown}"
     fan_outs = [task.name for task in run.flow.tasks if task.width is not None]
     ended = run.outcomes[run.outcomes["task"].isin(fan_outs)]
     done = f"{format_count(int((ended['status'] == 'COMPLETED').sum()), 'chunk')} completed"

@@ -85,7 +85,8 @@ def check_fan_out(
         return clock() >= until_s
 
     items = fan_out.peek(CHUNKS)
-    has_samples, were_cut = False, list[bool]()
+    has_samples = False
+    were_cut: list[bool] = []
     for item in items:
         chain = job.chain(item.position)
         if chain and chain[0].kind == "chunk" and isinstance(item.data, Chunk):

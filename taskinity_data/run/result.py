@@ -230,7 +230,8 @@ class Run(Generic[T]):
         pandas.DataFrame
             ``task, key`` (of the chunk), ``path, reason, text`` str; ``start, stop`` (bytes of the
             file), ``row`` (within its piece of the chunk, from 0) int64; ``raw`` bytes. In the
-            order of chunks and rows. ``attrs["count"]`` is the number of all of them.
+            order of chunks and rows. ``attrs["count"]`` counts those that were not kept,
+            too.
 
         Notes
         -----
@@ -240,10 +241,10 @@ class Run(Generic[T]):
         from taskinity_data.run.outcome_frames import bad_lines_frame
 
         frame = bad_lines_frame(self._bad_lines)
-        # Outcomes that report some are in no block.
-        ended = getattr(self._ended, "singles", self._ended)
-        quarantined = (outcome.bad_lines for _, outcome in ended)
-        frame.attrs["count"] = sum(bad.count for bad in quarantined if bad is not None)
+        ended = self._ended if self._bad_lines else ()
+        frame.attrs["count"] = sum(
+            outcome.bad_lines.count for _, outcome in ended if outcome.bad_lines is not None
+        )
         return frame
 
     @cached_property

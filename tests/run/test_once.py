@@ -363,7 +363,7 @@ def test_ctrl_c_while_it_is_closed_does_not_say_that_the_run_stopped():
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(
-        KeyboardInterrupt, match=r"already ended \(COMPLETED\): error\.run"
+        KeyboardInterrupt, match=r"already ended \(COMPLETED\); for its result, see error\.run"
     ) as caught:
         td.process(FRAME, lambda chunk: model(), scheduler="threads", progress=False)
     assert str(caught.value.run.status) == "COMPLETED"

@@ -1049,7 +1049,7 @@ def test_processes_that_a_function_forks_end_by_signals(number):
     def fork_and_end(_chunk):
         child = multiprocessing.get_context("fork").Process(target=hang)
         child.start()
-        os.kill(child.pid, number)  # before it has begun, mostly
+        os.kill(child.pid, number)  # mostly before it is ready
         child.join(20)
         code = child.exitcode
         child.kill()

@@ -69,7 +69,7 @@ def soft_interrupts(stop: Callable[[], bool]) -> Iterator[None]:
 
 
 def _before_fork() -> None:
-    # Python forgets signals that come to a child before it has begun; blocked ones wait.
+    # Python loses signals that reach a child before it is ready; blocked ones arrive afterwards.
     _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _handled)
 
 
